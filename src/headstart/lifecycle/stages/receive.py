@@ -1,0 +1,127 @@
+"""Receive: check what arrived, split it, keep it, and fix what the run starts from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from headstart.errors import InputError
+from headstart.lifecycle.context import Context
+from headstart.lifecycle.data.rows import Rows
+from headstart.lifecycle.data.split import TRAIN, split
+from headstart.lifecycle.failpoints import failpoint
+from headstart.lifecycle.lineage import trunk
+from headstart.lifecycle.memory import Pool, gather, join
+from headstart.lifecycle.store import ArrivalDraft
+from headstart.lifecycle.tasks.base import Schema, Task
+
+__all__ = ["begin", "receive", "rehearse", "schema_of"]
+
+# Rows never change sides between arrivals, so the salt is the same for every arrival of every store.
+SALT = "headstart"
+
+
+def receive(context: Context) -> dict[str, Any]:
+    """Validates the arrival against the schema in force, splits it, and stores it.
+
+    Returns:
+        ``arrival`` (its index), ``parent`` and ``champion`` (version ids or None), ``schema``.
+
+    Raises:
+        InputError: the data are wrong; nothing was stored.
+    """
+    task, store, rows = context.task, context.store, context.rows
+    parent = trunk(store)
+    schema = task.check(rows, schema_of(store, parent)) if parent else task.infer(rows)
+    if context.gate_rows is not None:
+        schema = task.check(context.gate_rows, schema)
+    sides = _sides(context)
+    refuse_overlap(task, rows.take(np.flatnonzero(sides == TRAIN)), context.gate_rows)
+    champion = store.champion()
+    arrival = store.add_arrival(
+        ArrivalDraft(
+            rows=None if context.settings.reference else rows,
+            reference=context.source if context.settings.reference else None,
+            digest=rows.digest(),
+            sides=sides,
+            note={"source": rows.source},
+        )
+    )
+    failpoint("arrival-received")
+    return begin(
+        context,
+        {
+            "arrival": arrival.index,
+            "parent": parent,
+            "champion": champion.id if champion else None,
+            "schema": schema.to_dict(),
+        },
+    )
+
+
+def rehearse(context: Context) -> tuple[dict[str, Any], Pool]:
+    """What an update would start from, without keeping the arrival: for a trial of starts."""
+    task, store, rows = context.task, context.store, context.rows
+    parent = trunk(store)
+    schema = task.check(rows, schema_of(store, parent)) if parent else task.infer(rows)
+    sides = _sides(context)
+    known = store.arrivals()
+    index = known[-1].index + 1 if known else 1
+    new = Pool(rows, sides, np.full(len(rows), index))
+    pool = join([gather(store, index - 1), new]) if known else new
+    return {"arrival": index, "parent": parent, "champion": None, "schema": schema.to_dict()}, pool
+
+
+def begin(context: Context, values: dict[str, Any]) -> dict[str, Any]:
+    """Records what the run starts from, once; a run that is taken up again starts from the same."""
+    known = dict(context.store.records("run")).get(context.key)
+    if known is None:
+        context.store.record("run", context.key, values)
+        return values
+    return known
+
+
+def schema_of(store: Any, version: str) -> Schema:
+    """The schema recorded with a version."""
+    return Schema.from_dict(store.version(version).document("schema"))
+
+
+def refuse_overlap(task: Task, train: Rows, gate: Rows | None) -> None:
+    """Refuses a gate set of the user's own that shares rows (or groups) with what is trained on."""
+    if gate is None:
+        return
+    names = [task.group] if task.group else sorted(name for name in gate.columns if name != task.target)
+    theirs = {digest: number for number, digest in enumerate(gate.row_digests(names), start=1)}
+    ours = enumerate(train.row_digests(names), start=1)
+    shared = [(number, theirs[digest]) for number, digest in ours if digest in theirs]
+    if shared:
+        raise InputError(
+            f"{len(shared)} training row{'s' if len(shared) != 1 else ''} stand in the gate set too",
+            where=f"{gate.source}, rows {', '.join(str(row) for _, row in shared[:5])}",
+            got="the same group" if task.group else "the same values",
+            fix="take these rows out of the gate set or out of the data: a gate set is never trained on",
+        )
+
+
+def _sides(context: Context) -> np.ndarray[Any, Any]:
+    task, rows = context.task, context.rows
+    sides = split(
+        rows,
+        fractions=context.settings.fractions,
+        salt=SALT,
+        group=task.group,
+        ignore=(task.target,) if task.target in rows.columns else (),
+    )
+    _need_training_rows(sides)
+    return sides
+
+
+def _need_training_rows(sides: np.ndarray[Any, Any]) -> None:
+    if not (sides == TRAIN).any():
+        raise InputError(
+            "no row of this arrival falls to the training side",
+            where="data",
+            got=f"{len(sides)} row{'s' if len(sides) != 1 else ''}",
+            fix="hand in more rows at once, or a larger training share in `fractions`",
+        )

@@ -1,0 +1,1 @@
+"""Starts that reuse the weights of the version before."""
