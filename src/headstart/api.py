@@ -105,9 +105,7 @@ def update(
     """
     settings = _settings(train, race, gate, fractions, retention, reference)
     with stop_on_signals() as stop:
-        context = _context(
-            task, store, data, starts, budget, seed, settings, gate_data, progress, stop=stop
-        )
+        context = _context(task, store, data, starts, budget, seed, settings, gate_data, progress, stop=stop)
         outcome = run_update(context)
     path = None
     if report and context.engine.main:
@@ -149,9 +147,7 @@ def judge(
     settings = _settings(None, None, gate, None, None, None)
     arrivals = store.arrivals()
     rows = gather(store, arrivals[-1].index)
-    context = _context(
-        task, store, rows.rows, None, None, 0, settings, gate_data, None, stop=StopFlag()
-    )
+    context = _context(task, store, rows.rows, None, None, 0, settings, gate_data, None, stop=StopFlag())
     received = {
         "arrival": arrivals[-1].index,
         "parent": None,
@@ -261,7 +257,7 @@ def _compare_starts(context: Context) -> list[dict[str, Any]]:
 
 def _needs_parent(spec: StartSpec) -> bool:
     """Whether the start needs a version to start from."""
-    return bool(getattr(make_start(spec), "needs_parent", True))
+    return make_start(spec).needs_parent
 
 
 def _refuse_unknown(options: dict[str, Any]) -> None:

@@ -56,10 +56,14 @@ class Start(Protocol):
 
     ``model`` comes freshly initialized. A start changes it in place and returns it. A start that
     reads data says how often per row in ``data_passes`` (0 for most); the budget counts it.
+    ``needs_parent`` is false for a start that can train a first version.
     """
 
     @property
     def data_passes(self) -> float: ...
+
+    @property
+    def needs_parent(self) -> bool: ...
 
     def __call__(
         self, model: nn.Module, parent: Parent | None, *, generator: torch.Generator

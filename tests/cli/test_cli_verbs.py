@@ -17,7 +17,7 @@ from headstart.cli.recipe import parse_seeds
 from headstart.errors import InputError
 from headstart.lifecycle.budget import Budget
 
-from .conftest import MINIMAL, RECORD, FakeStore, replace_module
+from .cli_fakes import MINIMAL, RECORD, FakeStore, replace_module
 
 Run = Callable[..., Any]
 
@@ -176,7 +176,7 @@ def test_rollback_log_and_show(run: Run, store: FakeStore, config: Path) -> None
     assert json.loads(run("rollback", "--json").stdout)["champion"] == "b" * 64
     assert run("rollback", "--to", "a").stdout.startswith("champion aaaaaaaaaaaa")
     lines = run("log").stdout.splitlines()
-    assert "better" in lines[1] and "the first" in lines[2]
+    assert "2026-01-02 00:00:00" in lines[1] and "better" in lines[1] and "the first" in lines[2]
     assert len(json.loads(run("log", "--limit", "1", "--json").stdout)) == 1
     assert "(champion)" in run("show").stdout
     assert "model.safetensors" in run("show", "b").stdout and "(champion)" not in run("show", "b").stdout
@@ -230,7 +230,7 @@ def test_recipe_runs_with_its_seeds(
 
     replace_module(monkeypatch, "headstart.recipes._runner", run_recipe=run_recipe)
     assert json.loads(run("recipe", "list", "--json").stdout) == [
-        {"slug": "some-claim", "proof": "not yet", "about": "Shows a claim."}
+        {"slug": "some-claim", "verdict": "not yet", "about": "Shows a claim."}
     ]
     words = ("recipe", "run", "some-claim", "--scale", "toy", "--seeds", "0-2,7", "--out", "r.json")
     assert "some-claim.toy.json" in run(*words).stdout
@@ -266,7 +266,9 @@ def test_doctor_finds_damage(run: Run, store: FakeStore, config: Path) -> None:
     sound = json.loads(run("doctor", "--verify", "--json").stdout)
     assert sound["problems"] == [] and sound["store"]["versions"] == 2
     assert {"python", "threads", "devices"} <= set(sound["machine"])
-    damaged = SimpleNamespace(file="a/model.safetensors", expected="12", found="34", last_good="b")
+    damaged = SimpleNamespace(
+        what="changed", file="a/model.safetensors", expected="12", found="34", last_good="b"
+    )
     store.damage.append(damaged)
     result = run("doctor", "--verify")
     assert result.exit_code == 1
@@ -333,3 +335,38 @@ def test_starts_with_settings_share_the_comma() -> None:
 def test_tables_align_numbers_to_the_right(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(("name", "n"), [("a", 1), ("bcdef", 1000), ("x\ny", None)])
     assert capsys.readouterr().out == "name      n\na         1\nbcdef  1000\nx y       -\n"
+
+
+def test_gate_reads_pairs_of_scores_from_a_file(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: Callable[..., str]
+) -> None:
+    calls: list[tuple[str, list[float], list[float], dict[str, Any]]] = []
+
+    def fake(name: str) -> Callable[..., Any]:
+        def compare(old: Any, new: Any, **options: Any) -> Any:
+            calls.append((name, old.tolist(), new.tolist(), options))
+            return SimpleNamespace(to_dict=lambda: VERDICT)
+
+        return compare
+
+    replace_module(
+        monkeypatch,
+        "headstart.lifecycle.gate",
+        compare=fake("compare"),
+        compare_scores=fake("compare_scores"),
+    )
+    path = tmp_path / "s.csv"
+    path.write_text("old,new,group,region\n0,1,a,north\n1,1,a,south\n1,0,b,north\n")
+    assert json.loads(run("gate", "s.csv", "--alpha", "0.1", "--json").stdout) == VERDICT
+    slices = {"region=north": [0, 2], "region=south": [1]}
+    options = {"slices": slices, "groups": ["a", "a", "b"], "alpha": 0.1}
+    assert calls == [("compare", [False, True, True], [True, True, False], options)]
+    path.write_text("old,new\n0.5,1\n0.25,0\n")
+    assert run("gate", "s.csv", "--check").exit_code == 1
+    assert calls[1] == ("compare_scores", [0.5, 0.25], [1.0, 0.0], {"slices": None, "groups": None})
+    path.write_text("old,new\n0.5,x\n")
+    assert "row 1" in fails(run("gate", "s.csv"))
+    path.write_text("old,now\n0.5,1\n")
+    assert "new" in fails(run("gate", "s.csv"))
+    path.write_text("old,new,id\n" + "".join(f"0,1,{number}\n" for number in range(60)))
+    assert "60 different values" in fails(run("gate", "s.csv"))

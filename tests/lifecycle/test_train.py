@@ -59,7 +59,7 @@ SETTINGS = {
         clip_grad_norm=1.0,
     ),
     "ema-accumulate": TrainSettings(batch_size=16, accumulate=2, epochs=4, stop_at=None, ema=0.9),
-    "patience": TrainSettings(batch_size=16, epochs=4, stop_at=None, patience=2),
+    "patience": TrainSettings(batch_size=16, epochs=4, stop_at=None, patience=4),
     "bfloat16": TrainSettings(batch_size=16, epochs=4, stop_at=None, autocast="bfloat16"),
 }  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import shutil
 import sys
 import time
@@ -53,12 +54,13 @@ def render(event: Mapping[str, Any]) -> str:
     >>> render({"stage": "train", "message": "warm", "step": 20, "total": 80, "loss": 0.25, "eta": 125.0})
     'train  warm  20/80 (25 %)  loss 0.25  2:05 left'
     """
-    parts = [str(event[key]) for key in ("stage", "message") if event.get(key)]
+    parts = [" ".join(str(event[key]).split()) for key in ("stage", "message") if event.get(key)]
     step, total = event.get("step"), event.get("total")
     if step is not None:
         parts.append(f"{step}/{total} ({100 * step // total} %)" if total else f"step {step}")
     parts += [f"{key} {event[key]:.4g}" for key in ("loss", "score") if event.get(key) is not None]
-    if event.get("eta") is not None:
-        minutes, seconds = divmod(round(event["eta"]), 60)
+    eta = event.get("eta")
+    if eta is not None and math.isfinite(eta):
+        minutes, seconds = divmod(round(eta), 60)
         parts.append(f"{minutes}:{seconds:02} left")
     return "  ".join(parts)

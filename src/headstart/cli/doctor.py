@@ -117,7 +117,7 @@ def _store(store: str | None, config: str | None, verify: bool) -> dict[str, Any
         "champion": champion.id if champion else None,
     }
     if verify:
-        keys = ("file", "expected", "found", "last_good")
+        keys = ("what", "file", "expected", "found", "last_good")
         health["problems"] = [{key: getattr(item, key) for key in keys} for item in opened.verify()]
     return health
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from datetime import UTC, datetime
 
 import click
 
@@ -25,13 +25,16 @@ from headstart.cli._common import (
 @json_option
 def command(*, limit: int | None, store: str | None, config: str | None, as_json: bool) -> int:
     """List the events of the store, newest first."""
-    events = [dataclasses.asdict(event) for event in reversed(open_store(store, config).log())][:limit]
+    events = list(reversed(open_store(store, config).log()))[:limit]
     if as_json:
-        print_json(events)
+        print_json([event.to_dict() for event in events])
     elif not events:
         say("nothing yet; `headstart update` makes the first version")
     else:
-        head = ("time", "event", "version", "before", "reason")
-        rows = [(e["time"], e["kind"], short(e["version"]), short(e["before"]), e["reason"]) for e in events]
-        print_table(head, rows)
+        rows = [(_when(e.created), e.kind, short(e.version), short(e.previous), e.reason) for e in events]
+        print_table(("time (UTC)", "event", "version", "before", "reason"), rows)
     return 0
+
+
+def _when(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(sep=" ", timespec="seconds").removesuffix("+00:00")

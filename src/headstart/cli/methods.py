@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
 from headstart.cli._common import json_option, print_json, print_table, say
-from headstart.cli._results import proof_of
+from headstart.cli._results import proofs
 from headstart.papers import Located, discover, find
 
 
@@ -32,7 +33,7 @@ def list_command(*, as_json: bool) -> int:
 @json_option
 def show(*, slug: str, as_json: bool) -> int:
     """Show the method SLUG: its paper, its claim, its proof and how to call it."""
-    record = _record(find(slug))
+    record = _record(find(slug), proofs())
     if as_json:
         print_json(record)
         return 0
@@ -44,7 +45,8 @@ def show(*, slug: str, as_json: bool) -> int:
 
 
 def _list(as_json: bool) -> int:
-    records = [_record(item) for item in discover()]
+    known = proofs()
+    records = [_record(item, known) for item in discover()]
     if as_json:
         print_json(records)
         return 0
@@ -53,8 +55,9 @@ def _list(as_json: bool) -> int:
     return 0
 
 
-def _record(item: Located) -> dict[str, Any]:
-    return {**dataclasses.asdict(item.paper), "proof": proof_of(item.paper.slug), "module": item.module}
+def _record(item: Located, known: Mapping[str, str]) -> dict[str, Any]:
+    proof = known.get(item.paper.slug, "not yet")
+    return {**dataclasses.asdict(item.paper), "proof": proof, "module": item.module}
 
 
 def _cut(text: str, most: int = 90) -> str:

@@ -10,7 +10,7 @@ import click
 
 from headstart.cli._common import json_option, print_json, print_table, say
 from headstart.cli._progress import progress_line
-from headstart.cli._results import proof_of
+from headstart.cli._results import verdict_of
 from headstart.errors import InputError
 
 _FOLDER = Path(__file__).parents[1] / "recipes"
@@ -27,7 +27,8 @@ def command() -> None:
 def list_command(*, as_json: bool) -> int:
     """List all recipes."""
     records = [
-        {"slug": slug, "proof": proof_of(slug), "about": _about(path)} for slug, path in _recipes().items()
+        {"slug": slug, "verdict": verdict_of(slug), "about": _about(path)}
+        for slug, path in _recipes().items()
     ]
     if as_json:
         print_json(records)
@@ -38,7 +39,13 @@ def list_command(*, as_json: bool) -> int:
 
 @command.command()
 @click.argument("slug")
-@click.option("--scale", type=click.Choice(("toy", "small", "full")), default="small", show_default=True)
+@click.option(
+    "--scale",
+    type=click.Choice(("toy", "small", "full")),
+    default="small",
+    show_default=True,
+    help="How much to run.",
+)
 @click.option("--seeds", metavar="0,1,2|0-4", help="Seeds to run. Default: the recipe's own.")
 @click.option(
     "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes at once."

@@ -50,7 +50,7 @@ def choose(
         parent: whether there is a version to start from.
     """
     if not parent:
-        able = [spec for spec in starts if not getattr(make_start(spec), "needs_parent", True)]
+        able = [spec for spec in starts if not make_start(spec).needs_parent]
         first = able[:1] or [StartSpec("scratch")]
         return [Choice(first[0], "there is no version to start from yet")]
     by_label = {spec.label: spec for spec in starts}

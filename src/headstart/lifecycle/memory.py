@@ -107,7 +107,9 @@ def remember(context: Context, pool: Pool, upto: int) -> None:
     folder = rows.digest()[:16]
     parent = context.store.root / _KIND
     parent.mkdir(exist_ok=True)
-    commit_directory(parent, folder, {"rows.safetensors": lambda path: save_rows(rows, path)}, {"kind": _KIND})
+    commit_directory(
+        parent, folder, {"rows.safetensors": lambda path: save_rows(rows, path)}, {"kind": _KIND}
+    )
     context.store.record(_KIND, context.key, {"upto": upto, "folder": folder, "rows": len(rows)})
     failpoint("memory-recorded")
     for arrival in context.store.arrivals():

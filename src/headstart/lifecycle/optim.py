@@ -82,7 +82,5 @@ def restore_optimizer(
     for key, value in [*tensors.items(), *document["state"].items()]:
         index, _, name = key.partition(".")
         state.setdefault(int(index), {})[name] = value
-    groups = [
-        {k: tuple(v) if k == "betas" else v for k, v in group.items()} for group in document["groups"]
-    ]
+    groups = [{k: tuple(v) if k == "betas" else v for k, v in group.items()} for group in document["groups"]]
     optimizer.load_state_dict({"state": state, "param_groups": groups})

@@ -175,8 +175,9 @@ def plan_for(
     spec: StartSpec, start: Start, train: TrainSettings, *, parent: str | None, data: Mapping[str, Any]
 ) -> StartPlan:
     """The plan of a run that begins with this start."""
-    kept = not getattr(start, "reset_buffers", True)
-    inherits = parent is not None and getattr(start, "needs_parent", True)
+    inherits = parent is not None and start.needs_parent
+    # Starts that inherit keep the parent's buffers unless they say that they reset them.
+    kept = inherits and not getattr(start, "reset_buffers", False)
     phases = []
     if train.warmup_steps:
         phases.append(Phase("warmup", train.warmup_steps, 0.0, train.lr, "linear"))
@@ -187,7 +188,7 @@ def plan_for(
     return StartPlan(
         start=spec,
         parent=parent if inherits else None,
-        buffers="kept" if kept and inherits else "reset",
+        buffers="kept" if kept else "reset",
         optimizer_state="fresh",
         schedule=tuple(phases),
         data=data,

@@ -17,14 +17,15 @@ __all__ = ["finished_record", "story"]
 
 def finished_record(
     context: Context,
-    received: Mapping[str, Any],
     pool: Pool,
     candidate: Version,
+    *,
+    received: Mapping[str, Any],
     findings: Sequence[Mapping[str, Any]],
     chosen: Sequence[Mapping[str, Any]],
     raced: Mapping[str, Any],
     judged: Mapping[str, Any],
-    seconds: float,
+    seconds: float = 0.0,
 ) -> dict[str, Any]:
     """Everything the report says about one arrival, as JSON values."""
     index = received["arrival"]

@@ -110,9 +110,7 @@ class Run:
         """What the run has cost so far."""
         return Spent(steps=self.at.step, samples=self.at.samples, seconds=self.at.seconds)
 
-    def advance(
-        self, until: int | None = None, *, stop: Callable[[], bool] = lambda: False
-    ) -> TrainState:
+    def advance(self, until: int | None = None, *, stop: Callable[[], bool] = lambda: False) -> TrainState:
         """Trains up to ``until`` steps in all (None: to the end), or until ``stop()`` is true after a step.
 
         Raises:

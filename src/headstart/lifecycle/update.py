@@ -84,7 +84,15 @@ def _stages(context: Context) -> Outcome:
     failpoint("judged")
     first(lambda: decide(context, received, candidate, judged))
     record = finished_record(
-        context, received, pool, candidate, findings, chosen, raced, judged, time.monotonic() - started
+        context,
+        pool,
+        candidate,
+        received=received,
+        findings=findings,
+        chosen=chosen,
+        raced=raced,
+        judged=judged,
+        seconds=time.monotonic() - started,
     )
     failpoint("before-remember")
     first(lambda: remember(context, pool, received["arrival"]))
@@ -98,6 +106,3 @@ def _close(context: Context, record: Mapping[str, Any]) -> None:
         context.store.record("done", context.key, record)
     failpoint("before-cleanup")
     remove_tree(context.notes.folder)
-
-
-

@@ -32,6 +32,7 @@ def seeded(seed: int, *names: object) -> Iterator[None]:
 
     For code that draws from the global state, such as a model's default initialization.
     """
-    with torch.random.fork_rng():
+    # All devices by name: without it PyTorch warns where there are several.
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed_for(seed, *names))
         yield

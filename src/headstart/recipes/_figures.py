@@ -35,13 +35,17 @@ def curves(panels: Mapping[str, Mapping[str, Sequence[float]]], path: Path, *, x
     return _save(path, width + 170, parts)
 
 
-def scatter(points: Sequence[Point], path: Path, *, title: str, xlabel: str, line: Sequence[str] = ()) -> Path:
+def scatter(
+    points: Sequence[Point], path: Path, *, title: str, xlabel: str, line: Sequence[str] = ()
+) -> Path:
     """Named points with a vertical error bar: (name, x, y, half height); ``line`` joins some of them."""
     axes = _Axes(0, [p[1] for p in points], [p[2] + s * p[3] for p in points for s in (-1, 1)], width=640)
     parts = [axes.frame(title, xlabel)]
     joined = sorted((p for p in points if p[0] in line), key=lambda p: p[1])
     track = " ".join(f"{axes.x(p[1]):.1f},{axes.y(p[2]):.1f}" for p in joined)
-    parts.append(f'<polyline points="{track}" fill="none" stroke="#0072B2" stroke-width="1.5" opacity="0.6"/>')
+    parts.append(
+        f'<polyline points="{track}" fill="none" stroke="#0072B2" stroke-width="1.5" opacity="0.6"/>'
+    )
     for name, x, y, half in points:
         colour = "#0072B2" if name in line else "#D55E00"
         px, py = axes.x(x), axes.y(y)

@@ -71,7 +71,14 @@ def summarize(raws: Sequence[dict[str, Any]], settings: Mapping[str, Any]) -> Su
     proves["shrink-perturb"] = "reproduced" if all(c.passed for c in criteria) else "partly reproduced"
     proves |= {"scratch": "reproduced", "warm": "reproduced" if criteria[0].passed else "not reproduced"}
     return Summary(
-        ["start", "accuracy, later rounds", "accuracy, last round", "minus scratch (95 %)", "steps", "of scratch"],
+        [
+            "start",
+            "accuracy, later rounds",
+            "accuracy, last round",
+            "minus scratch (95 %)",
+            "steps",
+            "of scratch",
+        ],
         rows,
         [*criteria, early],
         proves,
@@ -93,7 +100,9 @@ def _mechanism(raws: Sequence[dict[str, Any]]) -> list[Criterion]:
         for arm in ("warm", "shrink-perturb")
     }
     return [
-        Criterion("E3: new:old gradient norm, warm", ratio["warm"] > 3, ratio["warm"], "far above 1 (over 3)"),
+        Criterion(
+            "E3: new:old gradient norm, warm", ratio["warm"] > 3, ratio["warm"], "far above 1 (over 3)"
+        ),
         Criterion(
             "E3: new:old gradient norm, shrink-perturb",
             0.5 < ratio["shrink-perturb"] < 2,
@@ -117,9 +126,7 @@ def _early(raws: Sequence[dict[str, Any]], full_gap: float) -> Criterion:
 def draw(raws: Sequence[dict[str, Any]], folder: Path) -> list[Path]:
     """Test accuracy and cumulative steps over the rounds, mean over seeds."""
     panels = {
-        "test accuracy, %": {
-            arm: _mean_curve([raw["E1"][arm]["accuracy"] for raw in raws]) for arm in ARMS
-        },
+        "test accuracy, %": {arm: _mean_curve([raw["E1"][arm]["accuracy"] for raw in raws]) for arm in ARMS},
         "steps in the round": {arm: _mean_curve([raw["E1"][arm]["steps"] for raw in raws]) for arm in ARMS},
     }
     return [curves(panels, folder / "shrink-perturb.svg", xlabel="round")]

@@ -32,15 +32,13 @@ FRONT = ("scratch", "warm", "shrink-perturb", "shrink-perturb:shrink=0.6", "fire
 SIDE = ("scratch", "warm", "shrink-perturb", "fire", *TEMPERED)
 
 
-class ConvNet(nn.Sequential):
+def conv_net() -> nn.Module:
     """Two 3x3 convolutions (24, 48 channels) with pooling and two linear layers, for 16x16 images."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            nn.Conv2d(3, 24, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Conv2d(24, 48, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Flatten(), nn.Linear(768, 64), nn.ReLU(), nn.Linear(64, 10),
-        )  # fmt: skip
+    return nn.Sequential(
+        nn.Conv2d(3, 24, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(24, 48, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(768, 64), nn.ReLU(), nn.Linear(64, 10),
+    )  # fmt: skip
 
 
 def one(seed: int, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,9 +65,13 @@ def summarize(raws: Sequence[dict[str, Any]], settings: Mapping[str, Any]) -> Su
     against = paired(cheap, shrunk)
     fewer = [a < b for a, b in zip(_steps(front, CHEAP), _steps(front, "shrink-perturb"), strict=True)]
     criteria = [
-        Criterion("minus scratch, points", abs(gap.mean) <= 0.3 or gap.mean > 0, gap.mean, "within 0.3 or better"),
+        Criterion(
+            "minus scratch, points", abs(gap.mean) <= 0.3 or gap.mean > 0, gap.mean, "within 0.3 or better"
+        ),
         Criterion("steps over scratch", share <= 0.5, share, "at most 0.5"),
-        Criterion("seeds with fewer steps than shrink-perturb", all(fewer), float(sum(fewer)), f"{len(fewer)}"),
+        Criterion(
+            "seeds with fewer steps than shrink-perturb", all(fewer), float(sum(fewer)), f"{len(fewer)}"
+        ),
         Criterion(
             "minus shrink-perturb, points",
             against.upper >= 0,
@@ -157,11 +159,13 @@ def _front(seed: int, settings: Mapping[str, Any]) -> Stream:
         build = functools.partial(MLP, (64, 32, 10))
         return digits(seed, rows=settings["rows"], rounds=settings["rounds"], build=build)
     build = functools.partial(MLP, (192, 100, 100, 10))
-    return cifar(seed, rows=settings["rows"], rounds=settings["rounds"], size=8, test=settings["test"], build=build)
+    return cifar(
+        seed, rows=settings["rows"], rounds=settings["rounds"], size=8, test=settings["test"], build=build
+    )
 
 
 def _conv(seed: int, settings: Mapping[str, Any]) -> Stream:
-    return cifar(seed, rows=300, rounds=8, size=16, test=settings["test"], build=ConvNet)
+    return cifar(seed, rows=300, rounds=8, size=16, test=settings["test"], build=conv_net)
 
 
 def _text(seed: int, settings: Mapping[str, Any]) -> Stream:

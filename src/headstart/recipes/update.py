@@ -91,13 +91,23 @@ def summarize(raws: Sequence[dict[str, Any]], settings: Mapping[str, Any]) -> Su
     ]
     criteria = [
         Criterion(
-            "update minus scratch, points", gap.upper >= 0, gap.mean, f"95 % interval reaches 0 ({gap.text()})"
+            "update minus scratch, points",
+            gap.upper >= 0,
+            gap.mean,
+            f"95 % interval reaches 0 ({gap.text()})",
         ),
         Criterion("steps over scratch, every entrant counted", share <= 0.85, share, "at most 0.85"),
         Criterion("steps of losing entrants over all of update()", raced <= 0.25, raced, "at most 0.25"),
     ]
     return Summary(
-        ["arm", "accuracy, later arrivals", "minus scratch (95 %)", "last arrival (95 %)", "steps", "of scratch"],
+        [
+            "arm",
+            "accuracy, later arrivals",
+            "minus scratch (95 %)",
+            "last arrival (95 %)",
+            "steps",
+            "of scratch",
+        ],
         rows,
         criteria,
     )

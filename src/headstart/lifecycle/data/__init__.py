@@ -1,0 +1,1 @@
+"""Data: tables by column, readers of every format, and sides that never change."""

@@ -185,7 +185,7 @@ def _expected_steps(context: Context, entrants: list[Entrant]) -> int:
     run = entrants[0].run
     train = context.settings.train
     history = [record for _, record in context.store.records("done")]
-    if train.stop_at is None and train.patience is None or not history:
+    if (train.stop_at is None and train.patience is None) or not history:
         return run.total_steps
     last = history[-1]
     return min(run.total_steps, round(last["winner_steps"] * len(run.train) / max(1, last["train_rows"])))

@@ -56,9 +56,7 @@ def commit(context: Context, received: dict[str, Any], winner: Entrant, record: 
     return context.engine.first(lambda: context.store.commit_version(draft))
 
 
-def judge(
-    context: Context, received: dict[str, Any], candidate: Version, pool: Pool
-) -> dict[str, Any]:
+def judge(context: Context, received: dict[str, Any], candidate: Version, pool: Pool) -> dict[str, Any]:
     """Pairs champion and candidate on the sealed items and returns the verdict with its scores."""
     task, schema = context.task, Schema.from_dict(received["schema"])
     rows = context.gate_rows
@@ -103,9 +101,7 @@ def decide(context: Context, received: dict[str, Any], candidate: Version, judge
     if champion is not None and champion.id == candidate.id:
         return
     if decision == "promote":
-        store.promote(
-            candidate.id, expected=received["champion"], reason=reason, verdict=judged["verdict"]
-        )
+        store.promote(candidate.id, expected=received["champion"], reason=reason, verdict=judged["verdict"])
     elif not any(e.version == candidate.id and e.kind == decision for e in store.log()):
         store.note(decision, candidate.id, reason=reason, payload={"verdict": judged["verdict"]})
     failpoint("after-decision")

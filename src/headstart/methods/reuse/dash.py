@@ -193,6 +193,7 @@ class Dash:
     alpha: float = 0.3
 
     data_passes: ClassVar[float] = 1.0
+    needs_parent: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Checks the settings."""

@@ -122,6 +122,7 @@ class Fire:
     iterations: int = 10
 
     data_passes: ClassVar[float] = 0.0
+    needs_parent: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Checks the settings."""

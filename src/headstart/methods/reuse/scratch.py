@@ -66,6 +66,7 @@ class Scratch:
     """Leaves the fresh model as it is; a parent is not needed."""
 
     data_passes: ClassVar[float] = 0.0
+    needs_parent: ClassVar[bool] = False
 
     def __call__(self, model: nn.Module, parent: Parent | None, *, generator: torch.Generator) -> nn.Module:
         """Returns ``model``, without gradients."""

@@ -180,6 +180,7 @@ class SpectralTemper:
     reset_buffers: bool = True
 
     data_passes: ClassVar[float] = 0.0
+    needs_parent: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Checks the settings."""

@@ -55,6 +55,7 @@ class Warm:
     """The parent's weights and buffers."""
 
     data_passes: ClassVar[float] = 0.0
+    needs_parent: ClassVar[bool] = True
 
     def __call__(self, model: nn.Module, parent: Parent | None, *, generator: torch.Generator) -> nn.Module:
         """Fills ``model`` from the parent and returns it.

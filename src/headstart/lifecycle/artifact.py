@@ -1,0 +1,266 @@
+"""Folders of files that are committed in one step, never change, and are checked when read.
+
+Commit: write into ``.tmp-*`` beside the target, flush each file and the folder, rename once, flush the
+parent. ``manifest.json`` holds the SHA-256 and size of every file; the folder's identity is the digest
+of the manifest, which holds no time, so the same content has the same name wherever it is made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import stat
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from headstart.errors import CorruptionError, InputError, StoreError
+from headstart.lifecycle.durable import file_errors, flush_file, flush_folder, temporary_name, write_file
+from headstart.lifecycle.failpoints import failpoint
+from headstart.lifecycle.tensors import load_tensors, save_tensors
+
+__all__ = [
+    "Opened",
+    "canonical",
+    "commit_directory",
+    "manifest_for",
+    "open_directory",
+    "read_checkpoint",
+    "write_checkpoint",
+    "write_file",
+]
+
+Writer = bytes | Callable[[Path], None]
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
+_MANIFEST = "manifest.json"
+_LARGEST_MANIFEST = 16 * 2**20
+_verified: set[tuple[str, int, int, int]] = set()
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A committed folder; its files are checked when they are asked for."""
+
+    path: Path
+    manifest: Mapping[str, Any]
+
+    def file(self, name: str) -> Path:
+        """Path of a file whose content matches its digest.
+
+        Raises:
+            CorruptionError: it does not.
+            StoreError: the manifest names no such file.
+        """
+        recorded = self.manifest["files"].get(name)
+        if recorded is None:
+            raise StoreError(
+                "the folder has no such file",
+                where=str(self.path),
+                got=name,
+                fix=f"it holds: {', '.join(self.manifest['files'])}",
+            )
+        check_file(self.path / name, recorded["sha256"], recorded["size"])
+        return self.path / name
+
+    def json(self, name: str) -> Any:
+        """Content of ``<name>.json``."""
+        return json.loads(self.file(f"{name}.json").read_bytes())
+
+
+def canonical(value: Any, where: str = "document") -> bytes:
+    """JSON with sorted keys, the same bytes for the same value.
+
+    Raises:
+        InputError: the value is not JSON, or holds NaN or infinity.
+    """
+    try:
+        return json.dumps(value, sort_keys=True, allow_nan=False, ensure_ascii=False, indent=1).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(
+            "the value cannot be written as JSON",
+            where=where,
+            got=str(error),
+            fix="use strings, finite numbers, booleans, None, lists and mappings with string keys",
+        ) from error
+
+
+def commit_directory(
+    parent: Path, name: str | None, files: Mapping[str, Writer], head: Mapping[str, Any]
+) -> Opened:
+    """Writes a folder durably, all or nothing, and returns it. Doing it again changes nothing.
+
+    Args:
+        parent: folder that holds it; must exist.
+        name: its name, or None to take the first 16 digits of its identity.
+        files: by name, content or a function that writes the file at a path.
+        head: what the manifest says besides the files (kind, parents, ...).
+
+    Raises:
+        StoreError: the file system refused, or another content has this name.
+    """
+    temporary = parent / temporary_name()
+    with file_errors(parent):
+        temporary.mkdir()
+        try:
+            for file, writer in files.items():
+                _write(temporary / file, writer)
+            failpoint("files-written")
+            manifest = manifest_for(temporary, list(files), head)
+            _write(temporary / _MANIFEST, canonical(manifest, "manifest"))
+            flush_folder(temporary)
+            target = parent / (name or identity(manifest))
+            failpoint("before-rename")
+            return _settle(temporary, target, manifest)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+
+def _settle(temporary: Path, target: Path, manifest: dict[str, Any]) -> Opened:
+    try:
+        os.rename(temporary, target)
+    except OSError:
+        if not target.is_dir():
+            raise
+        shutil.rmtree(temporary)
+        there = open_directory(target)
+        if there.manifest != manifest:
+            raise StoreError(
+                "another content has this name already",
+                where=str(target),
+                got=identity(there.manifest),
+                fix="`headstart doctor --verify` shows whether it is damaged",
+            ) from None
+        return there
+    flush_folder(target.parent)
+    failpoint("after-rename")
+    return Opened(target, manifest)
+
+
+def manifest_for(folder: Path, names: list[str], head: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest of files in a folder."""
+    files = {}
+    for name in sorted(names):
+        if not _NAME.fullmatch(name):
+            raise InputError(
+                "a file name is not safe",
+                where="artifact",
+                got=name,
+                fix="use letters, digits, dot, dash and underscore, up to 120",
+            )
+        files[name] = {"sha256": digest_of(folder / name), "size": (folder / name).stat().st_size}
+    return {"format": 1, **head, "files": files}
+
+
+def identity(manifest: Mapping[str, Any]) -> str:
+    """The name of a manifest's content: 16 hex digits."""
+    return hashlib.sha256(canonical(manifest)).hexdigest()[:16]
+
+
+def open_directory(path: Path) -> Opened:
+    """A committed folder with its manifest, whose names are checked; the files are not read yet.
+
+    Raises:
+        StoreError: there is no such folder.
+        CorruptionError: the manifest is missing or is none.
+    """
+    if not path.is_dir() or path.is_symlink():
+        raise StoreError(
+            "a stored folder is missing",
+            where=str(path),
+            got="no such folder",
+            fix="restore it from a copy, or `headstart rollback`",
+        )
+    file = path / _MANIFEST
+    try:
+        info = file.lstat()
+        if not stat.S_ISREG(info.st_mode) or info.st_size > _LARGEST_MANIFEST:
+            raise ValueError(f"not a regular file of at most {_LARGEST_MANIFEST} bytes")
+        manifest = json.loads(file.read_bytes())
+        for name, entry in manifest["files"].items():
+            if not _NAME.fullmatch(name) or not isinstance(entry["size"], int) or len(entry["sha256"]) != 64:
+                raise ValueError(f"file entry {name!r}")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CorruptionError(
+            str(file), expected="a manifest", found=f"{type(error).__name__}: {error}"
+        ) from error
+    return Opened(path, manifest)
+
+
+def check_file(path: Path, sha256: str, size: int) -> None:
+    """Checks a file against its digest; once per process and file state, by default.
+
+    ``HEADSTART_VERIFY`` is ``once`` (default), ``always`` or ``never``.
+
+    Raises:
+        CorruptionError: missing, no regular file, or another content.
+    """
+    try:
+        info = path.lstat()
+    except OSError as error:
+        raise CorruptionError(str(path), expected=f"sha256 {sha256}", found="no such file") from error
+    if not stat.S_ISREG(info.st_mode):
+        raise CorruptionError(str(path), expected="a regular file", found="a link or special file")
+    if info.st_size != size:
+        raise CorruptionError(str(path), expected=f"{size} bytes", found=f"{info.st_size} bytes")
+    policy = os.environ.get("HEADSTART_VERIFY", "once")
+    key = (str(path), info.st_ino, info.st_mtime_ns, info.st_size)
+    if policy == "never" or (policy == "once" and key in _verified):
+        return
+    found = digest_of(path)
+    if found != sha256:
+        raise CorruptionError(str(path), expected=f"sha256 {sha256}", found=f"sha256 {found}")
+    _verified.add(key)
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_checkpoint(folder: Path, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
+    """Writes the next checkpoint of a run; the one before goes only when this one is durable."""
+    with file_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        numbers = _checkpoints(folder)
+        name = f"ckpt-{(numbers[-1] if numbers else 0) + 1:06d}"
+        files: dict[str, Writer] = {
+            "tensors.safetensors": lambda path: save_tensors(tensors, path),
+            "state.json": canonical(document, "checkpoint"),
+        }
+        commit_directory(folder, name, files, {"kind": "checkpoint"})
+        failpoint("checkpoint-written")
+        for number in numbers:
+            shutil.rmtree(folder / f"ckpt-{number:06d}", ignore_errors=True)
+        failpoint("checkpoint-done")
+
+
+def read_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """The newest checkpoint that verifies, or None: a run without one begins again."""
+    for number in reversed(_checkpoints(folder)):
+        try:
+            opened = open_directory(folder / f"ckpt-{number:06d}")
+            return load_tensors(opened.file("tensors.safetensors")), opened.json("state")
+        except StoreError:
+            continue
+    return None
+
+
+def _checkpoints(folder: Path) -> list[int]:
+    names = [entry.name for entry in folder.glob("ckpt-*")]
+    return sorted(int(name[5:]) for name in names if name[5:].isdecimal())
+
+
+def _write(path: Path, writer: Writer) -> None:
+    if isinstance(writer, bytes):
+        path.write_bytes(writer)
+    else:
+        writer(path)
+    flush_file(path)

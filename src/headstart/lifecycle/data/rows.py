@@ -1,0 +1,269 @@
+"""Rows: a table held by columns, with a digest of its content and one file format without pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.errors import InputError, StoreError
+
+__all__ = ["Rows", "concat", "load_rows", "save_rows"]
+
+Array = np.ndarray[Any, Any]
+_OFFSETS = "#offsets"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A table of n rows.
+
+    Attributes:
+        columns: by name: numeric or bool arrays of shape (n, ...), or object arrays (n,) that hold
+            only strings or only bytes. Stored as int64, float64, float32, bool or uint8.
+        source: where the rows came from, for messages; no part of the content.
+
+    Raises:
+        InputError: no column, columns of different length, or values that are neither numbers,
+            strings nor bytes.
+    """
+
+    columns: Mapping[str, Array]
+    source: str = "memory"
+
+    def __post_init__(self) -> None:
+        clean = {str(name): _clean(str(name), value, self.source) for name, value in self.columns.items()}
+        lengths = {name: len(value) for name, value in clean.items()}
+        if not clean or len(set(lengths.values())) != 1:
+            raise InputError(
+                "the columns differ in length" if clean else "there is no column",
+                where=self.source,
+                got=", ".join(f"{name}: {length}" for name, length in list(lengths.items())[:6]) or "nothing",
+                fix="give columns of the same number of rows",
+            )
+        object.__setattr__(self, "columns", clean)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    def take(self, indices: Any) -> Rows:
+        """The rows with these numbers (from 0), in this order."""
+        index = np.asarray(indices, dtype=np.int64)
+        return Rows({name: value[index] for name, value in self.columns.items()}, self.source)
+
+    def drop(self, *names: str) -> Rows:
+        """All columns but these."""
+        return Rows({k: v for k, v in self.columns.items() if k not in names}, self.source)
+
+    def column(self, name: str) -> Array:
+        """One column.
+
+        Raises:
+            InputError: there is none of this name.
+        """
+        if name not in self.columns:
+            raise InputError(
+                "there is no such column",
+                where=self.source,
+                got=name,
+                fix=f"the columns are: {', '.join(list(self.columns)[:20])}",
+            )
+        return self.columns[name]
+
+    def digest(self) -> str:
+        """SHA-256 of names, kinds, shapes and values, in order; the same on every machine."""
+        total = hashlib.sha256()
+        for name, value in self.columns.items():
+            head = json.dumps([name, _kind(value), list(value.shape)])
+            total.update(head.encode())
+            for part in _packed(value):
+                total.update(np.ascontiguousarray(part).tobytes())
+        return total.hexdigest()
+
+    def row_digests(self, names: Sequence[str] | None = None) -> list[str]:
+        """SHA-256 of each row over these columns (all by default).
+
+        Equal numbers are equal whatever type their column was read as: 1 and 1.0 are the same value,
+        "1" and "01" are not.
+        """
+        chosen = sorted(self.columns if names is None else names)
+        hashes = [hashlib.sha256() for _ in range(len(self))]
+        for name in chosen:
+            head = name.encode() + b"\x00"
+            for total, value in zip(hashes, _row_bytes(self.column(name)), strict=True):
+                total.update(head + len(value).to_bytes(8, "little") + value)
+        return [total.hexdigest() for total in hashes]
+
+
+def concat(parts: Sequence[Rows]) -> Rows:
+    """Several tables one below the other.
+
+    Raises:
+        InputError: none given, or their columns differ.
+    """
+    if not parts:
+        raise InputError("there is nothing to join", where="rows", got="no part", fix="give at least one")
+    names = list(parts[0].columns)
+    for part in parts[1:]:
+        if set(part.columns) != set(names):
+            raise InputError(
+                "the parts have different columns",
+                where=part.source,
+                got=", ".join(sorted(set(part.columns) ^ set(names))),
+                fix="give parts with the same columns",
+            )
+    if len(parts) == 1:
+        return parts[0]
+    joined = {name: _join(name, [part.columns[name] for part in parts]) for name in names}
+    return Rows(joined, parts[-1].source)
+
+
+def save_rows(rows: Rows, path: Path) -> None:
+    """Writes the table as one safetensors file; strings and bytes as their bytes and offsets."""
+    from safetensors.numpy import save_file
+
+    tensors: dict[str, Array] = {}
+    for name, value in rows.columns.items():
+        packed = _packed(value)
+        tensors[name] = np.ascontiguousarray(packed[0])
+        if len(packed) > 1:
+            tensors[name + _OFFSETS] = packed[1]
+    kinds = [[name, _kind(value)] for name, value in rows.columns.items()]
+    save_file(tensors, str(path), metadata={"headstart.rows": json.dumps(kinds)})
+
+
+def load_rows(path: Path) -> Rows:
+    """Reads what :func:`save_rows` wrote.
+
+    Raises:
+        StoreError: the file is not a table of ours.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            kinds = json.loads(file.metadata()["headstart.rows"])
+            columns = {name: _unpacked(kind, name, file) for name, kind in kinds}
+            return Rows(columns, Path(path).name)
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, IndexError) as error:
+        raise StoreError(
+            "a stored table cannot be read",
+            where=str(path),
+            got=f"{type(error).__name__}: {error}",
+            fix="`headstart doctor --verify` shows what is damaged; restore the file from a copy",
+        ) from error
+
+
+def _kind(value: Array) -> str:
+    if value.dtype != object:
+        return str(value.dtype)
+    return "bytes" if len(value) and isinstance(value[0], bytes) else "text"
+
+
+def _packed(value: Array) -> list[Array]:
+    if value.dtype != object:
+        return [value.astype(value.dtype.newbyteorder("<"), copy=False)]
+    raw = [item if isinstance(item, bytes) else item.encode("utf-8", "surrogatepass") for item in value]
+    offsets = np.zeros(len(raw) + 1, dtype="<i8")
+    offsets[1:] = np.cumsum([len(item) for item in raw])
+    return [np.frombuffer(b"".join(raw), dtype=np.uint8), offsets]
+
+
+def _unpacked(kind: str, name: str, file: Any) -> Array:
+    data = file.get_tensor(name)
+    if kind not in ("text", "bytes"):
+        if str(data.dtype) != kind:
+            raise ValueError(f"column {name} is {data.dtype}, its kind says {kind}")
+        return np.asarray(data)
+    offsets, blob = file.get_tensor(name + _OFFSETS).tolist(), data.tobytes()
+    if (
+        offsets[0] != 0
+        or offsets[-1] != len(blob)
+        or any(a > b for a, b in zip(offsets, offsets[1:], strict=False))
+    ):
+        raise ValueError(f"the offsets of column {name} are wrong")
+    parts = [blob[a:b] for a, b in zip(offsets, offsets[1:], strict=False)]
+    values = parts if kind == "bytes" else [part.decode("utf-8", "surrogatepass") for part in parts]
+    return _objects(values)
+
+
+def _objects(values: Sequence[Any]) -> Array:
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
+
+
+def _row_bytes(value: Array) -> list[bytes]:
+    if value.dtype == object:
+        tag = b"b" if _kind(value) == "bytes" else b"s"
+        return [tag + (v if isinstance(v, bytes) else v.encode("utf-8", "surrogatepass")) for v in value]
+    if value.dtype in (np.int64, np.bool_, np.uint8):
+        whole = value.astype(np.float64)
+        if np.array_equal(whole.astype(np.int64), value.astype(np.int64)):
+            value = whole
+        else:  # integers beyond 2^53 keep their own bytes
+            return [b"i" + row.tobytes() for row in np.ascontiguousarray(value)]
+    exact = np.ascontiguousarray(value.astype(np.float64) + 0.0)  # -0.0 and 0.0 are the same value
+    return [b"n" + row.tobytes() for row in exact]
+
+
+def _join(name: str, parts: list[Array]) -> Array:
+    kinds = {part.dtype == object for part in parts}
+    shapes = {part.shape[1:] for part in parts}
+    if len(kinds) > 1 or len(shapes) > 1:
+        raise InputError(
+            "a column changes its kind or shape between the parts",
+            where=f"column {name}",
+            got=", ".join(sorted({f"{_kind(p)} {list(p.shape[1:])}" for p in parts})),
+            fix="give parts whose columns hold the same kind of values",
+        )
+    return np.concatenate(parts)
+
+
+def _clean(name: str, value: Any, source: str) -> Array:
+    array = value if isinstance(value, np.ndarray) else np.asarray(value)
+    if array.ndim == 0:
+        raise InputError(
+            "a column is a single value",
+            where=f"{source}, column {name}",
+            got=value,
+            fix="give one value for each row",
+        )
+    if array.dtype == object or array.dtype.kind in "US":
+        return _clean_objects(name, array, source)
+    if array.dtype in (np.bool_, np.float32, np.float64) or (array.dtype == np.uint8 and array.ndim > 1):
+        return array
+    if array.dtype.kind in "iu" and (array.dtype != np.uint64 or not len(array) or array.max() < 2**63):
+        return array.astype(np.int64)
+    if array.dtype == np.float16:
+        return array.astype(np.float32)
+    raise InputError(
+        "a column holds values that are neither numbers, strings nor bytes",
+        where=f"{source}, column {name}",
+        got=str(array.dtype),
+        fix="convert it first, for example times to seconds as numbers",
+    )
+
+
+def _clean_objects(name: str, array: Array, source: str) -> Array:
+    values = array.tolist()
+    if array.ndim == 1 and all(isinstance(v, str) for v in values):
+        return _objects(values)
+    if array.ndim == 1 and all(isinstance(v, bytes) for v in values):
+        return _objects(values)
+    numbers = [float("nan") if v is None else v for v in values] if array.ndim == 1 else []
+    plain = (int, float, np.integer, np.floating)
+    if numbers and all(isinstance(v, plain) and not isinstance(v, bool) for v in numbers):
+        return np.asarray(numbers, dtype=np.float64)
+    wrong = next((i for i, v in enumerate(values) if not isinstance(v, (str, bytes))), 0)
+    raise InputError(
+        "a column mixes kinds of values, or misses one",
+        where=f"{source}, column {name}, row {wrong + 1}",
+        got=values[wrong] if values else "nothing",
+        fix="give only numbers, only strings or only bytes; fill or drop missing strings",
+    )

@@ -1,0 +1,189 @@
+"""The store's database: SQLite by default, PostgreSQL by URL. Only ids and JSON; weights live in files."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from headstart.errors import InputError, StoreError
+
+__all__ = ["Database", "aliases", "arrivals", "events", "records", "versions"]
+
+FORMAT = 1
+_meta = sa.MetaData()
+_Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+info = sa.Table("headstart", _meta, sa.Column("name", sa.Text, primary_key=True), sa.Column("value", sa.Text))
+versions = sa.Table(
+    "versions",
+    _meta,
+    sa.Column("number", _Id, primary_key=True, autoincrement=True),
+    sa.Column("id", sa.Text, unique=True, nullable=False),
+    sa.Column("parents", sa.JSON, nullable=False),
+    sa.Column("created", sa.Float, nullable=False),
+)
+aliases = sa.Table(
+    "aliases",
+    _meta,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("version", sa.Text, nullable=False),
+)
+events = sa.Table(
+    "events",
+    _meta,
+    sa.Column("number", _Id, primary_key=True, autoincrement=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("version", sa.Text, nullable=False),
+    sa.Column("previous", sa.Text),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("payload", sa.JSON, nullable=False),
+    sa.Column("created", sa.Float, nullable=False),
+)
+arrivals = sa.Table(
+    "arrivals",
+    _meta,
+    sa.Column("number", _Id, primary_key=True, autoincrement=True),
+    sa.Column("digest", sa.Text, unique=True, nullable=False),
+    sa.Column("folder", sa.Text, nullable=False),
+    sa.Column("kept", sa.Boolean, nullable=False),
+    sa.Column("created", sa.Float, nullable=False),
+)
+records = sa.Table(
+    "records",
+    _meta,
+    sa.Column("number", _Id, primary_key=True, autoincrement=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("payload", sa.JSON, nullable=False),
+    sa.Column("created", sa.Float, nullable=False),
+    sa.UniqueConstraint("kind", "key"),
+)
+
+
+class Database:
+    """Connections, and transactions that cannot interleave."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            self.url = sa.make_url(url)
+        except sa.exc.ArgumentError as error:
+            raise InputError(
+                "this is no database URL",
+                where="store",
+                got=url.split("@")[-1],
+                fix="use sqlite:///path/store.db or postgresql+psycopg://user@host/name",
+            ) from error
+        if self.url.drivername == "postgresql":
+            self.url = self.url.set(drivername="postgresql+psycopg")
+        self.sqlite = self.url.get_backend_name() == "sqlite"
+        if self.sqlite and self.url.database:
+            _refuse_network(Path(self.url.database))
+        try:
+            self.engine = self._engine()
+        except (sa.exc.NoSuchModuleError, ModuleNotFoundError) as error:
+            raise InputError(
+                "there is no driver for this database",
+                where="store",
+                got=str(error),
+                fix="pip install 'headstart[postgres]'",
+            ) from error
+
+    def create(self) -> None:
+        """Makes the tables where they are missing.
+
+        Raises:
+            StoreError: a newer Headstart wrote this database.
+        """
+        with self.write() as connection:
+            _meta.create_all(connection)
+            row = connection.execute(sa.select(info.c.value).where(info.c.name == "format")).scalar()
+            if row is None:
+                connection.execute(info.insert().values(name="format", value=str(FORMAT)))
+            elif int(row) > FORMAT:
+                raise StoreError(
+                    "a newer Headstart wrote this store",
+                    where=self.url.render_as_string(hide_password=True),
+                    got=f"format {row}, this one knows {FORMAT}",
+                    fix="upgrade headstart",
+                )
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A consistent view."""
+        with self._errors(), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that holds the write lock from its beginning."""
+        with self._errors(), self.engine.connect() as connection:
+            connection = connection.execution_options(headstart_write=True)
+            with connection.begin():
+                if not self.sqlite:
+                    connection.execute(sa.text("SELECT pg_advisory_xact_lock(4815162342)"))
+                yield connection
+
+    def close(self) -> None:
+        """Closes idle connections."""
+        self.engine.dispose()
+
+    def _engine(self) -> Engine:
+        if not self.sqlite:
+            return sa.create_engine(self.url, pool_pre_ping=True)
+        engine = sa.create_engine(self.url, connect_args={"timeout": 60})
+        sa.event.listen(engine, "connect", _set_up_sqlite)
+        sa.event.listen(engine, "begin", _begin_sqlite)
+        return engine
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sa.exc.SQLAlchemyError as error:
+            cause = getattr(error, "orig", None) or error
+            raise StoreError(
+                "the store's database refused",
+                where=self.url.render_as_string(hide_password=True),
+                got=str(cause).splitlines()[0],
+                fix="check that it can be reached and written; `headstart doctor` tells more",
+            ) from error
+
+
+def _set_up_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # transactions are begun below, not by the driver
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA busy_timeout=60000")
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    write = connection.get_execution_options().get("headstart_write")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def _refuse_network(path: Path) -> None:
+    """SQLite's locks do not hold on network file systems."""
+    mounts = Path("/proc/self/mountinfo")
+    if not mounts.is_file():
+        return
+    place, best, kind = path.absolute(), "", ""
+    for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines():
+        left, _, right = line.partition(" - ")
+        point, system = left.split()[4], right.split()[0]
+        if place.is_relative_to(point) and len(point) >= len(best):
+            best, kind = point, system
+    if kind.startswith(("nfs", "cifs", "smb", "9p", "afs", "ceph", "fuse.sshfs")):
+        raise InputError(
+            "SQLite is not safe on a network file system",
+            where=str(path),
+            got=f"{best} is {kind}",
+            fix="put the store on a local disk, or give a PostgreSQL URL for its database",
+        )

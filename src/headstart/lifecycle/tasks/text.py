@@ -1,0 +1,167 @@
+"""Text classification: hashed n-grams, or a Hugging Face encoder's embeddings."""
+
+from __future__ import annotations
+
+import functools
+import re
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from headstart.errors import InputError
+from headstart.lifecycle.data.rows import Rows
+from headstart.lifecycle.tasks.base import Examples, Schema, Task
+from headstart.lifecycle.tasks.checks import check_columns, class_targets, first_classes, later_classes
+from headstart.nn.models import MLP
+
+__all__ = ["TextClassification"]
+
+_WORD = re.compile(r"\w+", re.UNICODE)
+
+
+def TextClassification(
+    target: str = "label",
+    *,
+    text: str = "text",
+    features: int = 2048,
+    ngrams: tuple[int, int] = (1, 2),
+    encoder: str | None = None,
+    model: Any = None,
+    hidden: Sequence[int] = (128,),
+    group: str | None = None,
+    slices: Sequence[str] = (),
+    allow_new_classes: bool = False,
+) -> Task:
+    """Predicts a class from a text.
+
+    Words in lower case; n-grams of words are hashed (CRC-32) into ``features`` counts, scaled to unit
+    length. With ``encoder`` a frozen Hugging Face model gives mean-pooled embeddings instead.
+
+    Args:
+        target: column of the class.
+        text: column of the text.
+        features: number of hash buckets, at least 1.
+        ngrams: shortest and longest n-gram, in words.
+        encoder: name or folder of a Hugging Face model; needs ``headstart[hub]``.
+        model: how to build the model on top (see :class:`Task`); a perceptron by default.
+        hidden: hidden widths of the default perceptron.
+        group, slices, allow_new_classes: as in the tabular task.
+    """
+    low, high = _checked(features, ngrams)
+    width = functools.partial(_width, encoder, features)
+
+    def vectors(rows: Rows) -> Tensor:
+        texts = _texts(rows, text)
+        if encoder is not None:
+            return _embedded(texts, encoder)
+        return _hashed(texts, features, low, high)
+
+    def infer(rows: Rows) -> Schema:
+        check_columns(rows, [text, target])
+        _texts(rows, text)
+        return Schema(
+            {text: {"kind": "text", "shape": []}}, first_classes(rows, target), {"input_shape": [width()]}
+        )
+
+    def check(rows: Rows, schema: Schema) -> Schema:
+        check_columns(rows, [text, target])
+        _texts(rows, text)
+        return later_classes(rows, schema, allow_new=allow_new_classes)
+
+    return Task(
+        name="text-classification",
+        target=target,
+        model=model if model is not None else functools.partial(_perceptron, hidden=tuple(hidden)),
+        infer_schema=infer,
+        check_rows=check,
+        encode_rows=lambda rows, schema: Examples(vectors(rows), class_targets(rows, schema)),
+        group=group,
+        slices=tuple(slices),
+        settings={"text": text, "features": features, "ngrams": [low, high], "encoder": encoder},
+    )
+
+
+def _hashed(texts: Sequence[str], features: int, low: int, high: int) -> Tensor:
+    counts = np.zeros((len(texts), features), dtype=np.float32)
+    for row, text in enumerate(texts):
+        for gram in _grams(_WORD.findall(text.lower()), low, high):
+            counts[row, zlib.crc32(gram.encode("utf-8", "surrogatepass")) % features] += 1.0
+    norms = np.linalg.norm(counts, axis=1, keepdims=True)
+    return torch.from_numpy(counts / np.maximum(norms, 1e-12))
+
+
+def _grams(words: Sequence[str], low: int, high: int) -> Iterator[str]:
+    for size in range(low, high + 1):
+        for begin in range(len(words) - size + 1):
+            yield " ".join(words[begin : begin + size])
+
+
+def _texts(rows: Rows, name: str) -> list[str]:
+    values = rows.column(name)
+    if values.dtype != object or (len(values) and not isinstance(values[0], str)):
+        raise InputError(
+            "the text column holds no text",
+            where=f"{rows.source}, column {name}",
+            got=str(values.dtype),
+            fix="name the column of the text: text='...' in the task",
+        )
+    return list(values.tolist())
+
+
+def _load_encoder(name: str) -> tuple[Any, Any]:
+    try:
+        import transformers
+    except ImportError as error:
+        raise InputError(
+            "an encoder needs transformers",
+            where="task.encoder",
+            got="not installed",
+            fix="pip install 'headstart[hub]', or leave encoder out for hashed n-grams",
+        ) from error
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(name)
+        return tokenizer, transformers.AutoModel.from_pretrained(name).eval()
+    except (OSError, ValueError) as error:
+        raise InputError(
+            "the encoder cannot be loaded",
+            where="task.encoder",
+            got=f"{name}: {str(error).splitlines()[0]}",
+            fix="give the name of a Hugging Face encoder, or a folder that holds one",
+        ) from error
+
+
+@torch.no_grad()
+def _embedded(texts: Sequence[str], name: str) -> Tensor:
+    tokenizer, model = _load_encoder(name)
+    parts = []
+    for begin in range(0, len(texts), 64):
+        batch = tokenizer(list(texts[begin : begin + 64]), padding=True, truncation=True, return_tensors="pt")
+        hidden = model(**batch).last_hidden_state
+        mask = batch["attention_mask"][..., None]
+        parts.append((hidden * mask).sum(1) / mask.sum(1).clamp(min=1))
+    return torch.cat(parts).float()
+
+
+def _width(encoder: str | None, features: int) -> int:
+    return features if encoder is None else int(_load_encoder(encoder)[1].config.hidden_size)
+
+
+def _checked(features: int, ngrams: tuple[int, int]) -> tuple[int, int]:
+    pair = tuple(ngrams) if isinstance(ngrams, (tuple, list)) else ()
+    whole = len(pair) == 2 and all(isinstance(n, int) for n in pair)
+    if not isinstance(features, int) or features < 1 or not whole or not 1 <= pair[0] <= pair[1] <= 5:
+        raise InputError(
+            "the n-grams cannot be hashed like this",
+            where="task.features, task.ngrams",
+            got=f"{features}, {ngrams}",
+            fix="give features >= 1 and (shortest, longest) within 1 to 5, for example (1, 2)",
+        )
+    return pair[0], pair[1]
+
+
+def _perceptron(in_features: int, out_features: int, *, hidden: tuple[int, ...]) -> nn.Module:
+    return MLP((in_features, *hidden, out_features))

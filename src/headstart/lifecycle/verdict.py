@@ -1,0 +1,76 @@
+"""The verdict: a decision with all the evidence it rests on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Table", "Verdict"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Paired evidence on one set of items.
+
+    Attributes:
+        name: ``overall`` or the slice's name.
+        n: items.
+        b: old wrong, new right (or new better); c: old right, new wrong (or new worse).
+        d: mean difference, new minus old; (b - c) / n for right or wrong.
+        p_value: one-sided, of "the new one is no better"; None where not tested.
+        lower, upper: one-sided bounds of d.
+        margin: loss that still counts as no worse.
+        decision: pass, fail or inconclusive.
+    """
+
+    name: str
+    n: int
+    b: int
+    c: int
+    d: float
+    lower: float
+    upper: float
+    margin: float
+    p_value: float | None = None
+    decision: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; an infinite bound is None."""
+        return {
+            key: None if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in self.__dict__.items()
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What the gate decided and why.
+
+    Attributes:
+        decision: promote, hold or reject.
+        reasons: sentences, the deciding one first.
+        overall: evidence on all items.
+        slices: evidence on each protected slice.
+        regressed: numbers of the items that got worse.
+        settings: alpha, margins, looks.
+    """
+
+    decision: str
+    reasons: tuple[str, ...]
+    overall: Table
+    slices: tuple[Table, ...] = ()
+    regressed: tuple[int, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "decision": self.decision,
+            "reasons": list(self.reasons),
+            "overall": self.overall.to_dict(),
+            "slices": [table.to_dict() for table in self.slices],
+            "regressed": list(self.regressed),
+            "settings": dict(self.settings),
+        }
