@@ -62,7 +62,7 @@ types: $(VENV)/.dev
 	@$(PY) -m mypy
 
 imports: $(VENV)/.dev
-	@$(VENV)/bin/lint-imports
+	@$(VENV)/bin/lint-imports --no-cache
 
 format: $(VENV)/.dev
 	@$(PY) -m ruff check --fix .

@@ -38,9 +38,12 @@ def models() -> dict[str, tuple[nn.Module, Examples]]:
     x, y = torch.randn(2560, 192, generator=draw), torch.randint(0, 10, (2560,), generator=draw)
     image = torch.randn(640, 3, 16, 16, generator=draw)
     small = nn.Sequential(nn.Linear(192, 100), nn.ReLU(), nn.Linear(100, 100), nn.ReLU(), nn.Linear(100, 10))
-    wide = nn.Sequential(nn.Linear(192, 1024), nn.ReLU(), nn.Linear(1024, 1024), nn.ReLU(), nn.Linear(1024, 10))
+    wide = nn.Sequential(
+        nn.Linear(192, 1024), nn.ReLU(), nn.Linear(1024, 1024), nn.ReLU(), nn.Linear(1024, 10)
+    )
     conv = nn.Sequential(
-        nn.Conv2d(3, 24, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(24, 48, 3, padding=1), nn.ReLU(),
+        nn.Conv2d(3, 24, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(24, 48, 3, padding=1), nn.ReLU(),
         nn.MaxPool2d(2), nn.Flatten(), nn.Linear(768, 64), nn.ReLU(), nn.Linear(64, 10),
     )  # fmt: skip
     return {

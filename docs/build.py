@@ -31,7 +31,7 @@ Result = Mapping[str, Any]
 def read_results(folder: Path) -> list[Result]:
     """Every committed result, by recipe, the largest scale first."""
     results: list[Result] = []
-    for path in folder.glob("*.json"):
+    for path in folder.glob("[!.]*.json"):  # a name with a dot in front is a run under way
         result = json.loads(path.read_text(encoding="utf-8"))
         if path.name != f"{result['recipe']}.{result['scale']}.json":
             sys.exit(f"{path.name} holds recipe {result['recipe']!r} at scale {result['scale']!r}: rename it")
@@ -111,20 +111,21 @@ def figures(results: Sequence[Result]) -> str:
 
 def summary(node: ast.Module | ast.ClassDef | ast.FunctionDef) -> str:
     """First paragraph of a docstring, on one line."""
-    return " ".join((ast.get_docstring(node) or "").split("\n\n")[0].split())
+    return plain(" ".join((ast.get_docstring(node) or "").split("\n\n")[0].split()))
 
 
 def settings(node: ast.ClassDef) -> list[str]:
     """``name = default`` of the fields of an adapter."""
     fields = [item for item in node.body if isinstance(item, ast.AnnAssign) and item.value is not None]
-    plain = [item for item in fields if "ClassVar" not in ast.unparse(item.annotation)]
-    return [f"`{ast.unparse(item.target)} = {ast.unparse(item.value)}`" for item in plain if item.value]
+    own = [item for item in fields if "ClassVar" not in ast.unparse(item.annotation)]
+    return [f"`{ast.unparse(item.target)} = {ast.unparse(item.value)}`" for item in own if item.value]
 
 
 def literal(tree: ast.Module, name: str) -> ast.expr | None:
     """What a module assigns to a name at its top."""
     for node in tree.body:
-        if isinstance(node, ast.Assign) and any(ast.unparse(target) == name for target in node.targets):
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", node)]
+        if isinstance(node, ast.Assign | ast.AnnAssign) and ast.unparse(targets[0]) == name:
             return node.value
     return None
 
@@ -186,17 +187,54 @@ def methods_table(methods: Sequence[Located], results: Sequence[Result]) -> str:
 # ------------------------------------------------------------------------------------------ settings
 
 
-def attributes(docstring: str) -> dict[str, str]:
-    """What the ``Attributes:`` of a Google-style docstring say, by name."""
+def plain(text: str) -> str:
+    """A line of a docstring as Markdown."""
+    return text.strip().replace("``", "`").replace(":class:", "").replace(":func:", "")
+
+
+def entries(docstring: str, heading: str) -> dict[str, str]:
+    """What ``Attributes:`` or ``Args:`` of a Google-style docstring say, by name."""
     found: dict[str, str] = {}
     names: list[str] = []
-    for line in docstring.partition("Attributes:\n")[2].splitlines():
+    for line in docstring.partition(f"{heading}:\n")[2].splitlines():
+        if line.strip() and not line.startswith("    "):
+            break  # the next heading
         if line.startswith("    ") and line[4:5].strip():
-            names = line.partition(":")[0].split(", ")
-            found |= {name.strip(): line.partition(": ")[2].strip() for name in names}
+            names = [name.strip() for name in line.partition(":")[0].split(",")]
+            found |= {name: plain(line.partition(": ")[2]) for name in names}
         elif line.strip():
-            found |= {name.strip(): f"{found[name.strip()]} {line.strip()}" for name in names}
+            found |= {name: f"{found[name]} {plain(line)}" for name in names}
     return found
+
+
+def value(node: ast.expr) -> str:
+    """A default as TOML would write it, or nothing for None."""
+    default = ast.literal_eval(node)
+    return "" if default is None else f"`{json.dumps(default)}`"
+
+
+def task_tables(source: Path) -> str:
+    """A table for each kind of task, from the factories' signatures and docstrings."""
+    trees = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in source.glob("*.py")}
+    factories = {n.name: n for t in trees.values() for n in t.body if isinstance(n, ast.FunctionDef)}
+    kinds = literal(trees["configured"], "KINDS")
+    parts: list[str] = []
+    common: dict[str, str] = {}  # what the first kind says of an option holds where another says nothing
+    for kind, name in zip(kinds.keys, kinds.values, strict=True) if isinstance(kinds, ast.Dict) else ():
+        node = factories[ast.unparse(name)]
+        meaning = entries(ast.get_docstring(node) or "", "Args")
+        common = common or meaning
+        first = node.args.args
+        needed = [None] * (len(first) - len(node.args.defaults))
+        arguments = [*first, *node.args.kwonlyargs]
+        defaults = [*needed, *node.args.defaults, *node.args.kw_defaults]
+        rows = [
+            [f"`{a.arg}`", value(d) if d else "required", meaning.get(a.arg) or common[a.arg]]
+            for a, d in zip(arguments, defaults, strict=True)
+        ]
+        parts += [f"### `kind = {ast.unparse(kind or name)}`".replace("'", '"'), summary(node)]
+        parts.append(table(["key", "default", "meaning"], rows))
+    return "\n\n".join(parts)
 
 
 def settings_tables(source: Path) -> str:
@@ -207,12 +245,11 @@ def settings_tables(source: Path) -> str:
     for section in ("budget", "train", "race", "gate"):
         name = "Budget" if section == "budget" else f"{section.title()}Settings"
         node, rows = classes[name], []
-        meaning = attributes(ast.get_docstring(node) or "")
+        meaning = entries(ast.get_docstring(node) or "", "Attributes")
         for item in node.body:
             if isinstance(item, ast.AnnAssign) and item.value is not None:
-                key, value = ast.unparse(item.target), ast.literal_eval(item.value)
-                default = "" if value is None else f"`{json.dumps(value)}`"
-                rows.append([f"`{key}`", default, meaning[key].replace("``", "`")])
+                key = ast.unparse(item.target)
+                rows.append([f"`{key}`", value(item.value), meaning[key]])
         parts += [f"## `[{section}]`", summary(node), table(["key", "default", "meaning"], rows)]
     return "\n\n".join(parts)
 
@@ -240,10 +277,12 @@ def pages(root: Path, methods: Sequence[Located]) -> dict[Path, str]:
     readme = replace(readme, "methods", methods_table(methods, results))
     readme = replace(readme, "figures", figures(results))
     configuration = (root / "docs" / "configuration.md").read_text(encoding="utf-8")
-    tables = settings_tables(root / "src" / "headstart" / "lifecycle")
+    lifecycle = root / "src" / "headstart" / "lifecycle"
+    configuration = replace(configuration, "tasks", task_tables(lifecycle / "tasks"))
+    configuration = replace(configuration, "settings", settings_tables(lifecycle))
     return {
         root / "README.md": readme,
-        root / "docs" / "configuration.md": replace(configuration, "settings", tables),
+        root / "docs" / "configuration.md": configuration,
         root / "docs" / "methods.md": methods_page(methods, results),
         root / "docs" / "results.md": results_page(results),
     }

@@ -46,6 +46,7 @@ def config(tmp_path: Path) -> Path:
 def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeStore:
     """A stand-in store in the folder ``store``."""
     (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "store.db").touch()
     fake = FakeStore("store")
 
     def opened(location: str, artifacts: str | None = None) -> FakeStore:

@@ -149,7 +149,7 @@ def test_a_bug_is_one_line_and_the_flag_shows_where(
 def test_control_characters_and_line_ends_cannot_leave_the_line(
     run: Callable[..., Any], fails: Callable[..., str]
 ) -> None:
-    line = fails(run("bad\x1b[31m\nverb\u2028\ud800"))
+    line = fails(run("bad\x07\x1b[31m\nverb\u2028\ud800"))
     assert line.isprintable()
 
 

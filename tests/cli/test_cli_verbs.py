@@ -113,6 +113,7 @@ def test_the_store_is_the_flags_then_the_files_then_the_environments(
     assert "no store is named" in fails(run("log"))
     for name in ("environment", "flag", "file"):
         (tmp_path / name).mkdir()
+        (tmp_path / name / "store.db").touch()
     monkeypatch.setenv("HEADSTART_STORE", "environment")
     assert run("log").exit_code == 0 and store.location == "environment"
     (tmp_path / "headstart.toml").write_text(MINIMAL.replace('"store"', '"file"'))
@@ -120,6 +121,9 @@ def test_the_store_is_the_flags_then_the_files_then_the_environments(
     assert run("log", "--store", "flag").exit_code == 0 and store.location == "flag"
     assert "there is no store here" in fails(run("log", "--store", "typo"))
     assert not (tmp_path / "typo").exists()
+    (tmp_path / "empty").mkdir()
+    assert "there is no store here" in fails(run("log", "--store", "empty"))
+    assert not list((tmp_path / "empty").iterdir())
 
 
 def test_race_prints_the_ranking(run: Run, api: Any, config: Path) -> None:
@@ -145,7 +149,13 @@ def test_gate_judges_a_version(run: Run, api: Any, config: Path) -> None:
     assert result.exit_code == 0, result.output
     ((_, (_, _, candidate), options),) = api.calls
     assert candidate == "bb" and options["gate"].margin == 0.02
-    for part in ("hold", "too few items", "region=north", "-0.2500", "1 items got worse: 3"):
+    for part in (
+        "hold",
+        "too few items",
+        "region=north",
+        "-0.2500",
+        "items that got worse, counted from 0: 3",
+    ):
         assert part in result.stdout
     assert run("gate", "--candidate", "bb", "--check").exit_code == 1
     assert json.loads(run("gate", "--candidate", "bb", "--json").stdout) == VERDICT

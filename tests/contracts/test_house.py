@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import os
 import re
 from collections.abc import Iterator
@@ -87,6 +88,12 @@ def is_protocol(node: ast.AST) -> bool:
     return isinstance(node, ast.ClassDef) and any(last_name(base) == "Protocol" for base in node.bases)
 
 
+def handled(node: ast.Try) -> set[str]:
+    """Names of the exceptions that a ``try`` catches."""
+    kinds = [handler.type for handler in node.handlers]
+    return {last_name(n) for kind in kinds if kind for n in ast.walk(kind)} - {""}
+
+
 def imported(node: ast.AST) -> set[str]:
     """Top-level packages that this statement imports."""
     if isinstance(node, ast.Import):
@@ -167,7 +174,8 @@ def test_an_error_says_what_where_got_and_fix(path: Path) -> None:
 
 @each(FILES)
 def test_what_is_raised_is_an_error_of_ours(path: Path) -> None:
-    """Others only inside private helpers, as AttributeError in ``__getattr__``, or raised again."""
+    """Others only inside private helpers, as AttributeError in ``__getattr__``, raised again, or where
+    the same function turns them into an error of ours."""
     foreign = []
     for node, inside in walk(TREES[path]):
         if not isinstance(node, ast.Raise) or node.exc is None:
@@ -178,8 +186,12 @@ def test_what_is_raised_is_an_error_of_ours(path: Path) -> None:
         again = isinstance(node.exc, ast.Name) and node.exc.id in caught
         helper = any(private(outer.name) for outer in functions)
         lazy = name == "AttributeError" and any(outer.name == "__getattr__" for outer in functions)
+        turned = any(
+            isinstance(outer, ast.Try) and inner in outer.body and name in handled(outer)
+            for outer, inner in itertools.pairwise((*inside, node))
+        )
         built = private(name)  # a private function that builds one of our errors
-        if not (name in ERRORS or again or helper or lazy or built):
+        if not (name in ERRORS or again or helper or lazy or built or turned):
             foreign.append(at(path, node, ast.unparse(node)))
     assert not foreign
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import importlib.util
+import inspect
 import json
 import os
 import random
@@ -145,8 +146,13 @@ def test_the_generated_pages_are_fresh() -> None:
 
 def test_every_setting_is_documented() -> None:
     from headstart.lifecycle import budget, settings
+    from headstart.lifecycle.tasks.configured import KINDS
 
     page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    for kind, make in KINDS.items():
+        part = page.partition(f'\n### `kind = "{kind}"`\n')[2].partition("\n##")[0]
+        for name in inspect.signature(make).parameters:
+            assert re.search(rf"\| `{name}` \| .* \| \S.* \|", part), (kind, name)
     sections = re.split(r"\n## `\[(\w+)\]`\n", page)
     text = dict(zip(sections[1::2], sections[2::2], strict=True))
     kinds = {
@@ -162,11 +168,12 @@ def test_every_setting_is_documented() -> None:
 
 
 def copy_of_the_pages(root: Path) -> Path:
-    for name in ("README.md", "docs/configuration.md", "src/headstart/lifecycle/settings.py"):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes((ROOT / name).read_bytes())
-    budget = "src/headstart/lifecycle/budget.py"
-    (root / budget).write_bytes((ROOT / budget).read_bytes())
+    lifecycle = ROOT / "src" / "headstart" / "lifecycle"
+    sources = [lifecycle / "settings.py", lifecycle / "budget.py", *(lifecycle / "tasks").glob("*.py")]
+    for path in (ROOT / "README.md", ROOT / "docs" / "configuration.md", *sources):
+        copy = root / path.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
     (root / "results").mkdir()
     return root
 

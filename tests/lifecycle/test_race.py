@@ -103,9 +103,7 @@ def test_a_race_taken_up_again_repeats_no_rung():
     make = lambda: [Fake(n, r) for n, r in zip("abcd", (20, 40, 60, 90), strict=True)]  # noqa: E731
     winner, rungs = run(make())
     again = make()
-    resumed, all_rungs = race(
-        again, expected=400, settings=RaceSettings(), budget=Budget(), done=rungs[:1]
-    )
+    resumed, all_rungs = race(again, expected=400, settings=RaceSettings(), budget=Budget(), done=rungs[:1])
     assert resumed.label == winner.label
     assert [r.to_dict() for r in all_rungs] == [r.to_dict() for r in rungs]
     assert again[0].steps == 0

@@ -12,8 +12,7 @@ import pytest
 import torch
 
 from headstart.lifecycle.store import Store
-
-from ..lifecycle.stream import arrivals, lineage, task, update
+from tests.lifecycle.stream import arrivals, lineage, task, update
 
 # The script leaves through os._exit: threads of the process group may abort a process that winds down.
 SCRIPT = textwrap.dedent(

@@ -10,8 +10,7 @@ import textwrap
 import pytest
 
 from headstart.lifecycle.store import Store
-
-from ..lifecycle.stream import lineage
+from tests.lifecycle.stream import lineage
 
 SCRIPT = textwrap.dedent(
     """

@@ -81,7 +81,7 @@ def store_at(store: str | None, config: Config | None, *, create: bool) -> Store
             got="nothing",
             fix=f"give --store DIR, or `store = ...` in {CONFIG_FILE}, or set HEADSTART_STORE",
         )
-    if not create and "://" not in location and not Path(location).is_dir():
+    if not create and "://" not in location and not (Path(location) / "store.db").is_file():
         raise InputError(
             "there is no store here",
             where="--store",
@@ -141,7 +141,8 @@ def as_text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.4f}" if math.isfinite(value) else "-"
+        small = 0 < abs(value) < 1e-4
+        return f"{value:.1e}" if small else f"{value:.4f}" if math.isfinite(value) else "-"
     return " ".join(str(value).split())
 
 

@@ -17,7 +17,7 @@ __all__ = ["judge"]
 _MOST_SLICES = 50
 
 
-def judge(path: Path, **rules: float) -> dict[str, Any]:
+def judge(path: Path, **rules: Any) -> dict[str, Any]:
     """The gate's verdict on the columns ``old`` and ``new`` of a file.
 
     Args:

@@ -100,7 +100,7 @@ def print_verdict(verdict: Mapping[str, Any]) -> None:
     print_table(head, [(name, *(part.get(key) for key in keys)) for name, part in parts])
     if verdict.get("regressed"):
         say()
-        say(f"{len(verdict['regressed'])} items got worse: {_some(verdict['regressed'])}")
+        say(f"items that got worse, counted from 0: {_some(verdict['regressed'])}")
 
 
 def _some(items: Any, most: int = 10) -> str:

@@ -21,14 +21,24 @@ from typing import Any
 from torch import Tensor
 
 from headstart.errors import CorruptionError, InputError, StoreError
-from headstart.lifecycle.durable import file_errors, flush_file, flush_folder, temporary_name, write_file
+from headstart.lifecycle.durable import (
+    file_errors,
+    flush_file,
+    flush_folder,
+    sweep,
+    temporary_name,
+    write_file,
+)
 from headstart.lifecycle.failpoints import failpoint
 from headstart.lifecycle.tensors import load_tensors, save_tensors
 
 __all__ = [
+    "MANIFEST",
     "Opened",
-    "canonical",
+    "Writer",
+    "as_json",
     "commit_directory",
+    "identity",
     "manifest_for",
     "open_directory",
     "read_checkpoint",
@@ -38,9 +48,11 @@ __all__ = [
 
 Writer = bytes | Callable[[Path], None]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
-_MANIFEST = "manifest.json"
+MANIFEST = "manifest.json"
+_FORMAT = 1
 _LARGEST_MANIFEST = 16 * 2**20
-_verified: set[tuple[str, int, int, int]] = set()
+_POLICIES = ("once", "always", "never")
+_verified: set[tuple[str, str, int, int, int]] = set()
 
 
 @dataclass(frozen=True)
@@ -69,18 +81,31 @@ class Opened:
         return self.path / name
 
     def json(self, name: str) -> Any:
-        """Content of ``<name>.json``."""
-        return json.loads(self.file(f"{name}.json").read_bytes())
+        """Content of ``<name>.json``, checked like every file."""
+        path = self.file(f"{name}.json")
+        try:
+            return json.loads(path.read_bytes())
+        except (OSError, ValueError, RecursionError) as error:  # when checks are switched off
+            raise CorruptionError(str(path), expected="JSON", found=str(error)) from error
+
+    def check(self) -> None:
+        """Checks every file.
+
+        Raises:
+            CorruptionError: one is not what was committed.
+        """
+        for name in self.manifest["files"]:
+            self.file(name)
 
 
-def canonical(value: Any, where: str = "document") -> bytes:
-    """JSON with sorted keys, the same bytes for the same value.
+def as_json(value: Any, where: str = "document") -> bytes:
+    """JSON as bytes. Keys keep their order: the order of columns is that of a model's inputs.
 
     Raises:
         InputError: the value is not JSON, or holds NaN or infinity.
     """
     try:
-        return json.dumps(value, sort_keys=True, allow_nan=False, ensure_ascii=False, indent=1).encode()
+        return json.dumps(value, allow_nan=False, ensure_ascii=False, indent=1).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(
             "the value cannot be written as JSON",
@@ -102,8 +127,12 @@ def commit_directory(
         head: what the manifest says besides the files (kind, parents, ...).
 
     Raises:
+        InputError: a file name is not safe.
         StoreError: the file system refused, or another content has this name.
+        CorruptionError: the same content is there already, and damaged.
     """
+    for file in files:
+        _check_name(file)
     temporary = parent / temporary_name()
     with file_errors(parent):
         temporary.mkdir()
@@ -112,7 +141,7 @@ def commit_directory(
                 _write(temporary / file, writer)
             failpoint("files-written")
             manifest = manifest_for(temporary, list(files), head)
-            _write(temporary / _MANIFEST, canonical(manifest, "manifest"))
+            _write(temporary / MANIFEST, as_json(manifest, "manifest"))
             flush_folder(temporary)
             target = parent / (name or identity(manifest))
             failpoint("before-rename")
@@ -137,6 +166,8 @@ def _settle(temporary: Path, target: Path, manifest: dict[str, Any]) -> Opened:
                 got=identity(there.manifest),
                 fix="`headstart doctor --verify` shows whether it is damaged",
             ) from None
+        there.check()
+        flush_folder(target.parent)  # whoever renamed it may have been killed before this
         return there
     flush_folder(target.parent)
     failpoint("after-rename")
@@ -147,28 +178,26 @@ def manifest_for(folder: Path, names: list[str], head: Mapping[str, Any]) -> dic
     """The manifest of files in a folder."""
     files = {}
     for name in sorted(names):
-        if not _NAME.fullmatch(name):
-            raise InputError(
-                "a file name is not safe",
-                where="artifact",
-                got=name,
-                fix="use letters, digits, dot, dash and underscore, up to 120",
-            )
         files[name] = {"sha256": digest_of(folder / name), "size": (folder / name).stat().st_size}
-    return {"format": 1, **head, "files": files}
+    return {"format": _FORMAT, **head, "files": files}
 
 
 def identity(manifest: Mapping[str, Any]) -> str:
     """The name of a manifest's content: 16 hex digits."""
-    return hashlib.sha256(canonical(manifest)).hexdigest()[:16]
+    text = json.dumps(manifest, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def open_directory(path: Path) -> Opened:
+def open_directory(path: Path, expected: str | None = None) -> Opened:
     """A committed folder with its manifest, whose names are checked; the files are not read yet.
 
+    Args:
+        path: the folder.
+        expected: its identity; None when its name is not one.
+
     Raises:
-        StoreError: there is no such folder.
-        CorruptionError: the manifest is missing or is none.
+        StoreError: there is no such folder, or a newer Headstart wrote it.
+        CorruptionError: the manifest is missing, is none, or has another identity.
     """
     if not path.is_dir() or path.is_symlink():
         raise StoreError(
@@ -177,20 +206,47 @@ def open_directory(path: Path) -> Opened:
             got="no such folder",
             fix="restore it from a copy, or `headstart rollback`",
         )
-    file = path / _MANIFEST
+    file = path / MANIFEST
     try:
-        info = file.lstat()
-        if not stat.S_ISREG(info.st_mode) or info.st_size > _LARGEST_MANIFEST:
-            raise ValueError(f"not a regular file of at most {_LARGEST_MANIFEST} bytes")
-        manifest = json.loads(file.read_bytes())
-        for name, entry in manifest["files"].items():
-            if not _NAME.fullmatch(name) or not isinstance(entry["size"], int) or len(entry["sha256"]) != 64:
-                raise ValueError(f"file entry {name!r}")
+        manifest, found = _read_manifest(file)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CorruptionError(
             str(file), expected="a manifest", found=f"{type(error).__name__}: {error}"
         ) from error
+    if expected is not None and found != expected:
+        raise CorruptionError(str(file), expected=f"identity {expected}", found=f"identity {found}")
+    if manifest["format"] > _FORMAT:
+        raise StoreError(
+            "a newer Headstart wrote this folder",
+            where=str(path),
+            got=f"format {manifest['format']}, this one knows {_FORMAT}",
+            fix="upgrade headstart",
+        )
     return Opened(path, manifest)
+
+
+def _read_manifest(file: Path) -> tuple[dict[str, Any], str]:
+    info = file.lstat()
+    if not stat.S_ISREG(info.st_mode) or info.st_size > _LARGEST_MANIFEST:
+        raise ValueError(f"not a regular file of at most {_LARGEST_MANIFEST} bytes")
+    manifest = json.loads(file.read_bytes())
+    if not isinstance(manifest["format"], int):
+        raise ValueError("no format number")
+    for name, entry in manifest["files"].items():
+        _check_name(name)
+        if not isinstance(entry["size"], int) or len(entry["sha256"]) != 64:
+            raise ValueError(f"file entry {name!r}")
+    return manifest, identity(manifest)
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name) or name == MANIFEST:
+        raise InputError(
+            "a file name is not safe",
+            where="artifact",
+            got=name,
+            fix=f"use letters, digits, dot, dash and underscore, up to 120, and not {MANIFEST}",
+        )
 
 
 def check_file(path: Path, sha256: str, size: int) -> None:
@@ -200,7 +256,16 @@ def check_file(path: Path, sha256: str, size: int) -> None:
 
     Raises:
         CorruptionError: missing, no regular file, or another content.
+        InputError: the variable has another value.
     """
+    policy = os.environ.get("HEADSTART_VERIFY", "once")
+    if policy not in _POLICIES:
+        raise InputError(
+            "an environment variable has no meaning",
+            where="HEADSTART_VERIFY",
+            got=policy,
+            fix=f"set it to one of: {', '.join(_POLICIES)}",
+        )
     try:
         info = path.lstat()
     except OSError as error:
@@ -209,11 +274,13 @@ def check_file(path: Path, sha256: str, size: int) -> None:
         raise CorruptionError(str(path), expected="a regular file", found="a link or special file")
     if info.st_size != size:
         raise CorruptionError(str(path), expected=f"{size} bytes", found=f"{info.st_size} bytes")
-    policy = os.environ.get("HEADSTART_VERIFY", "once")
-    key = (str(path), info.st_ino, info.st_mtime_ns, info.st_size)
+    key = (str(path), sha256, info.st_ino, info.st_mtime_ns, info.st_size)
     if policy == "never" or (policy == "once" and key in _verified):
         return
-    found = digest_of(path)
+    try:
+        found = digest_of(path)
+    except OSError as error:
+        raise CorruptionError(str(path), expected=f"sha256 {sha256}", found=f"unreadable: {error}") from error
     if found != sha256:
         raise CorruptionError(str(path), expected=f"sha256 {sha256}", found=f"sha256 {found}")
     _verified.add(key)
@@ -229,11 +296,12 @@ def write_checkpoint(folder: Path, tensors: Mapping[str, Tensor], document: Mapp
     """Writes the next checkpoint of a run; the one before goes only when this one is durable."""
     with file_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
+        sweep(folder)
         numbers = _checkpoints(folder)
         name = f"ckpt-{(numbers[-1] if numbers else 0) + 1:06d}"
         files: dict[str, Writer] = {
             "tensors.safetensors": lambda path: save_tensors(tensors, path),
-            "state.json": canonical(document, "checkpoint"),
+            "state.json": as_json(document, "checkpoint"),
         }
         commit_directory(folder, name, files, {"kind": "checkpoint"})
         failpoint("checkpoint-written")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from headstart.errors import InputError
 
@@ -75,12 +76,12 @@ class Budget:
         return dataclasses.asdict(self)
 
 
-def _check_limit(name: str, limit: object) -> None:
+def _check_limit(name: str, limit: Any) -> None:
     if limit is None:
         return
     whole = name != "seconds"
-    number = isinstance(limit, (int, float)) and not isinstance(limit, bool)
-    if not number or not math.isfinite(limit) or limit <= 0 or (whole and limit != int(limit)):  # type: ignore[arg-type,call-overload]
+    number = isinstance(limit, (int, float)) and not isinstance(limit, bool) and math.isfinite(limit)
+    if not number or limit <= 0 or (whole and limit != int(limit)):
         raise InputError(
             f"a budget in {name} must be a {'whole ' if whole else ''}number above 0",
             where=f"budget.{name}",

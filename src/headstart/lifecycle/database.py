@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from headstart.errors import InputError, StoreError
+from headstart.lifecycle.remote import without_secrets
 
 __all__ = ["Database", "aliases", "arrivals", "events", "records", "versions"]
 
@@ -51,6 +52,7 @@ arrivals = sa.Table(
     sa.Column("digest", sa.Text, unique=True, nullable=False),
     sa.Column("folder", sa.Text, nullable=False),
     sa.Column("kept", sa.Boolean, nullable=False),
+    sa.Column("summary", sa.JSON, nullable=False),
     sa.Column("created", sa.Float, nullable=False),
 )
 records = sa.Table(
@@ -66,21 +68,35 @@ records = sa.Table(
 
 
 class Database:
-    """Connections, and transactions that cannot interleave."""
+    """Connections, and transactions that cannot interleave.
 
-    def __init__(self, url: str) -> None:
+    Args:
+        url: ``sqlite:///path`` or ``postgresql://user@host/name``.
+
+    Raises:
+        InputError: the URL is none of these, its driver is missing, or SQLite would be on a network drive.
+    """
+
+    def __init__(self, url: str | sa.URL) -> None:
         try:
             self.url = sa.make_url(url)
-        except sa.exc.ArgumentError as error:
+        except (sa.exc.ArgumentError, ValueError) as error:
             raise InputError(
                 "this is no database URL",
                 where="store",
-                got=url.split("@")[-1],
-                fix="use sqlite:///path/store.db or postgresql+psycopg://user@host/name",
+                got=without_secrets(str(url)),
+                fix="use sqlite:///path/store.db or postgresql://user@host/name",
             ) from error
         if self.url.drivername == "postgresql":
             self.url = self.url.set(drivername="postgresql+psycopg")
         self.sqlite = self.url.get_backend_name() == "sqlite"
+        if not self.sqlite and self.url.get_backend_name() != "postgresql":
+            raise InputError(
+                "a store is kept in SQLite or PostgreSQL",
+                where="store",
+                got=self.place,
+                fix="give a folder, or a postgresql:// URL",
+            )
         if self.sqlite and self.url.database:
             _refuse_network(Path(self.url.database))
         try:
@@ -93,23 +109,39 @@ class Database:
                 fix="pip install 'headstart[postgres]'",
             ) from error
 
+    def __repr__(self) -> str:
+        return f"Database({self.place!r})"
+
+    @property
+    def place(self) -> str:
+        """The address without user, password and options."""
+        return without_secrets(self.url.render_as_string(hide_password=True))
+
     def create(self) -> None:
         """Makes the tables where they are missing.
 
         Raises:
-            StoreError: a newer Headstart wrote this database.
+            StoreError: a newer Headstart, or something else, wrote this database.
         """
         with self.write() as connection:
+            tables = set(sa.inspect(connection).get_table_names()) if self.sqlite else set()
+            if tables and info.name not in tables:
+                raise StoreError(
+                    "this database belongs to something else",
+                    where=self.place,
+                    got=f"tables {', '.join(sorted(tables)[:5])}",
+                    fix="give a folder of its own to the store",
+                )
             _meta.create_all(connection)
             row = connection.execute(sa.select(info.c.value).where(info.c.name == "format")).scalar()
             if row is None:
                 connection.execute(info.insert().values(name="format", value=str(FORMAT)))
-            elif int(row) > FORMAT:
+            elif row != str(FORMAT):
                 raise StoreError(
-                    "a newer Headstart wrote this store",
-                    where=self.url.render_as_string(hide_password=True),
+                    "another version of Headstart wrote this store",
+                    where=self.place,
                     got=f"format {row}, this one knows {FORMAT}",
-                    fix="upgrade headstart",
+                    fix="use that version, most likely a newer one: upgrade headstart",
                 )
 
     @contextlib.contextmanager
@@ -148,7 +180,7 @@ class Database:
             cause = getattr(error, "orig", None) or error
             raise StoreError(
                 "the store's database refused",
-                where=self.url.render_as_string(hide_password=True),
+                where=self.place,
                 got=str(cause).splitlines()[0],
                 fix="check that it can be reached and written; `headstart doctor` tells more",
             ) from error

@@ -4,19 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
+import hashlib
 import os
+import platform
+import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 from headstart.errors import StoreError
 
-__all__ = ["file_errors", "flush_file", "flush_folder", "temporary_name", "write_file"]
+__all__ = ["file_errors", "flush_file", "flush_folder", "sweep", "temporary_name", "write_file"]
+
+_PREFIX = ".tmp-"
+# Another machine's temporary folder in which nothing was written for so long is taken for abandoned.
+_GRACE_SECONDS = 3600.0
 
 
 def temporary_name() -> str:
-    """A name no other writer uses; it tells the writer's process, so that only its own is swept."""
-    return f".tmp-{os.getpid()}-{uuid.uuid4().hex[:12]}"
+    """A name no other writer uses. It tells machine and process, so that only what the dead left is swept."""
+    return f"{_PREFIX}{_machine()}-{os.getpid()}-{uuid.uuid4().hex[:12]}"
+
+
+def sweep(folder: Path) -> None:
+    """Removes temporary files and folders whose writer is gone; never those of a process that lives."""
+    for entry in folder.glob(f"{_PREFIX}*") if folder.is_dir() else ():
+        with contextlib.suppress(OSError):
+            if _abandoned(entry):
+                shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -30,7 +47,7 @@ def write_file(path: Path, data: bytes) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
-        except OSError:
+        except BaseException:
             temporary.unlink(missing_ok=True)
             raise
         flush_folder(path.parent)
@@ -67,6 +84,36 @@ def file_errors(path: Path) -> Iterator[None]:
         raise StoreError(
             "the file system refused",
             where=str(error.filename or path),
-            got=error.strerror or str(error),
+            got=error.strerror or str(error) or type(error).__name__,
             fix=advice.get(error.errno or 0, "check the folder and its file system"),
         ) from error
+
+
+@functools.cache
+def _machine() -> str:
+    # A process id means something only on one machine, since one start of it, in one container.
+    parts = [platform.node()]
+    with contextlib.suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip())
+    with contextlib.suppress(OSError):
+        parts.append(os.readlink("/proc/self/ns/pid"))
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:8]
+
+
+def _abandoned(entry: Path) -> bool:
+    machine, _, rest = entry.name.removeprefix(_PREFIX).partition("-")
+    pid = rest.partition("-")[0]
+    if machine == _machine() and pid.isdecimal():
+        return not _alive(int(pid))
+    newest = max(path.lstat().st_mtime for path in (entry, *entry.glob("*")))
+    return time.time() - newest > _GRACE_SECONDS
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True

@@ -21,6 +21,8 @@ POINTS = {
     "before-promotion": "inside the transaction of a promotion",
     "after-promotion": "the promotion is committed",
     "before-record": "an evidence record is about to be written",
+    "after-record": "the evidence record is committed",
+    "before-removal": "an arrival is forgotten, its copy is still there",
     "checkpoint-written": "a checkpoint is on disk, the one before is still there",
     "checkpoint-done": "the checkpoint before has been removed",
     "arrival-received": "update: the arrival is stored",

@@ -7,16 +7,20 @@ every protected slice. Proof of harm is reject. Everything else is hold.
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from headstart.errors import InputError
+from headstart.lifecycle.slices import Array, Slices, binary, by_group, finite, group_codes, slice_members
 from headstart.lifecycle.statistics import (
     binomial_tail,
     bootstrap_bounds,
+    group_variance,
     normal_quantile,
     sign_flip_p,
     tango_bound,
@@ -25,10 +29,9 @@ from headstart.lifecycle.verdict import Table, Verdict
 
 __all__ = ["Verdict", "compare", "compare_scores", "first", "needed_items"]
 
-Array = np.ndarray[Any, Any]
-Slices = Mapping[str, Any] | Sequence[Hashable] | None
-# A slice too small to decide does not hold a candidate back if it lost next to nothing there.
+# A slice too small to decide does not hold a candidate back that lost next to nothing there.
 _FEW_LOSSES = 2
+_SLICE_MARGIN = 0.05
 
 
 def compare(
@@ -50,12 +53,13 @@ def compare(
     McNemar test ``p = P(Bin(b + c, 1/2) >= b) <= alpha``; no loss beyond a margin is the lower bound of
     Tango's score interval for ``d = (b - c) / n`` above ``-margin``. With groups, items of a group are
     not independent: p is then the larger of McNemar's and a sign-flip test over groups, and the bounds
-    are the wider of Tango's and of a bootstrap over groups.
+    are the wider of Tango's and of a bootstrap over groups (10,000 draws; never narrower than a Student
+    bound, which is what counts when groups are few).
 
     Args:
         old_correct: (n,) right or wrong of the champion.
         new_correct: (n,) of the candidate.
-        slices: name to mask or item numbers; or one label for each item.
+        slices: name to mask or item numbers; or one label for each item. Every slice is protected.
         groups: one group for each item.
         margin: loss overall that counts as none, in [0, 1).
         alpha: error rate, in (0, 0.5].
@@ -67,28 +71,25 @@ def compare(
     Raises:
         InputError: lengths differ, no item, values other than right and wrong, or a setting out of range.
     """
-    old, new = _binary(old_correct, "old_correct"), _binary(new_correct, "new_correct")
+    old, new = binary(old_correct, "old_correct"), binary(new_correct, "new_correct")
     settings = _settings(len(old), len(new), margin, alpha, slice_margin, require, look, max_looks, limit=1.0)
-    names, codes = _slices(slices, len(old)), _groups(groups, len(old))
+    members, codes = slice_members(slices, len(old)), group_codes(groups, len(old))
     spent = settings["alpha_spent"]
     difference = new.astype(float) - old.astype(float)
 
     def table(name: str, index: Array, limit: float) -> Table:
-        b = int((difference[index] > 0).sum())
-        c = int((difference[index] < 0).sum())
-        n, z = len(index), normal_quantile(1 - spent)
-        p = binomial_tail(b, b + c) if b + c else 1.0
-        lower, upper = tango_bound(b, c, n, z, upper=False), tango_bound(b, c, n, z, upper=True)
+        b, c = int((difference[index] > 0).sum()), int((difference[index] < 0).sum())
+        n, z = len(index), -normal_quantile(spent)
+        p, variance = binomial_tail(b, b + c), (b + c) / n
+        lower, upper = (tango_bound(b, c, n, z, upper=side) for side in (False, True))
         if codes is not None:
-            sums, sizes = _by_group(difference[index], codes[index])
+            sums, sizes = by_group(difference[index], codes[index])
             wide = bootstrap_bounds(sums, sizes, spent)
             lower, upper = min(lower, wide[0]), max(upper, wide[1])
-            p = max(p, sign_flip_p(sums))
-        return Table(
-            name=name, n=n, b=b, c=c, d=(b - c) / n, p_value=p, lower=lower, upper=upper, margin=limit
-        )
+            p, variance = max(p, sign_flip_p(sums)), group_variance(sums, sizes)
+        return Table(name, n, b, c, (b - c) / n, p, lower, upper, limit, variance)
 
-    return _decide(table, names, difference, settings)
+    return _verdict(table, members, difference, settings)
 
 
 def compare_scores(
@@ -108,83 +109,85 @@ def compare_scores(
 
     Improvement is a one-sided sign-flip test over groups (over items without groups) together with a
     lower bound above 0 of the paired bootstrap; no loss beyond a margin is that lower bound above
-    ``-margin``. Margins are in units of the score. Other arguments are those of :func:`compare`.
+    ``-margin``. Margins are in units of the score, at least 0. ``b`` and ``c`` count items that got
+    better and worse. Other arguments and errors are those of :func:`compare`.
     """
-    old, new = _finite(old_scores, "old_scores"), _finite(new_scores, "new_scores")
+    old, new = finite(old_scores, "old_scores"), finite(new_scores, "new_scores")
     settings = _settings(len(old), len(new), margin, alpha, slice_margin, require, look, max_looks)
-    names, codes = _slices(slices, len(old)), _groups(groups, len(old))
-    spent, difference = settings["alpha_spent"], new - old
+    members, codes = slice_members(slices, len(old)), group_codes(groups, len(old))
+    codes = np.arange(len(old)) if codes is None else codes
+    difference = new - old
 
     def table(name: str, index: Array, limit: float) -> Table:
         part = difference[index]
-        sums, sizes = _by_group(part, codes[index] if codes is not None else np.arange(len(part)))
-        lower, upper = bootstrap_bounds(sums, sizes, spent)
-        p = sign_flip_p(sums) if np.any(sums) else 1.0
-        p = p if lower > 0 else max(p, min(1.0, spent * (1 + 1e-9)))
-        return Table(
-            name=name,
-            n=len(part),
-            b=int((part > 0).sum()),
-            c=int((part < 0).sum()),
-            d=float(part.mean()),
-            p_value=p,
-            lower=lower,
-            upper=upper,
-            margin=limit,
-        )
+        sums, sizes = by_group(part, codes[index])
+        lower, upper = bootstrap_bounds(sums, sizes, settings["alpha_spent"])
+        b, c, mean = int((part > 0).sum()), int((part < 0).sum()), float(part.mean())
+        variance = group_variance(sums, sizes)
+        return Table(name, len(part), b, c, mean, sign_flip_p(sums), lower, upper, limit, variance)
 
-    return _decide(table, names, difference, settings)
+    return _verdict(table, members, difference, settings)
 
 
 def first(candidate_scores: Any, baseline_scores: Any) -> Verdict:
     """Judges the first version of a store: promoted when its mean score beats the trivial predictor's.
 
+    There is no champion to protect, so this compares two means and proves nothing; the table holds the
+    evidence there is.
+
     Args:
         candidate_scores: (n,) scores of the candidate.
         baseline_scores: (n,) scores of the trivial predictor on the same items.
+
+    Raises:
+        InputError: lengths differ, no item, or a score is not finite.
     """
-    new, old = _finite(candidate_scores, "candidate_scores"), _finite(baseline_scores, "baseline_scores")
-    settings = _settings(len(old), len(new), 0.0, 0.05, None, "improvement", 1, 1)
-    difference = new - old
-    lower, upper = bootstrap_bounds(difference, np.ones(len(difference)), 0.05)
-    overall = Table(
-        name="overall",
-        n=len(new),
-        b=int((difference > 0).sum()),
-        c=int((difference < 0).sum()),
-        d=float(difference.mean()),
-        lower=lower,
-        upper=upper,
-        margin=0.0,
-        decision="pass" if difference.mean() > 0 else "fail",
-    )
-    better = difference.mean() > 0
+    judged = compare_scores(baseline_scores, candidate_scores, margin=0.0)
+    new, old = finite(candidate_scores, "candidate_scores"), finite(baseline_scores, "baseline_scores")
+    better = judged.overall.d > 0
     reason = f"the first version scores {new.mean():.4g}, the trivial predictor {old.mean():.4g}"
-    return Verdict(
+    return dataclasses.replace(
+        judged,
         decision="promote" if better else "hold",
         reasons=(reason if better else f"{reason}: not better",),
-        overall=overall,
-        regressed=tuple(int(i) for i in np.flatnonzero(difference < 0)),
-        settings=settings,
+        overall=dataclasses.replace(judged.overall, decision="pass" if better else "inconclusive"),
     )
 
 
 def needed_items(discordance: float, margin: float, *, alpha: float = 0.05, power: float = 0.8) -> int:
-    """Items that a non-inferiority test needs: ``(z_alpha + z_power)^2 psi / margin^2``.
+    """Items that prove or rule out a difference: ``(z_alpha + z_power)^2 psi / margin^2``.
 
     Args:
-        discordance: psi, share of items on which the two differ.
-        margin: loss that counts as none, above 0.
-        alpha, power: error rate and power wanted.
+        discordance: psi, share of items on which the two differ; for other scores, and for items in
+            groups, the variance of one item's difference.
+        margin: loss that counts as none, or gain to be proven, above 0.
+        alpha, power: error rate and power wanted, each in (0, 1).
+
+    Raises:
+        InputError: an argument out of range.
     """
-    z = normal_quantile(1 - alpha) + normal_quantile(power)
+    for name, value, most in (
+        ("discordance", discordance, math.inf),
+        ("margin", margin, math.inf),
+        ("alpha", alpha, 1),
+        ("power", power, 1),
+    ):
+        if not _number(value) or not 0 < value < most:
+            raise InputError(
+                f"{name} is out of range", where=name, got=value, fix=f"give 0 < {name} < {most}"
+            )
+    z = normal_quantile(power) - normal_quantile(alpha)
     return math.ceil(z * z * discordance / margin**2)
 
 
-def _decide(table: Any, names: dict[str, Array], difference: Array, settings: dict[str, Any]) -> Verdict:
-    overall = table("overall", np.arange(len(difference)), settings["margin"])
-    tables = [_judged(table(name, index, settings["slice_margin"])) for name, index in names.items()]
-    overall = _judged(overall)
+def _verdict(
+    table: Callable[[str, Array, float], Table],
+    members: dict[str, Array],
+    difference: Array,
+    settings: dict[str, Any],
+) -> Verdict:
+    overall = _judged(table("overall", np.arange(len(difference)), settings["margin"]))
+    tables = [_judged(table(name, index, settings["slice_margin"])) for name, index in members.items()]
     decision, reasons = _rule(overall, tables, settings)
     return Verdict(
         decision=decision,
@@ -197,53 +200,69 @@ def _decide(table: Any, names: dict[str, Array], difference: Array, settings: di
 
 
 def _judged(table: Table) -> Table:
-    decision = (
-        "pass" if table.lower > -table.margin else "fail" if table.upper < -table.margin else "inconclusive"
-    )
-    if (
-        decision == "inconclusive"
-        and table.name != "overall"
-        and table.c <= _FEW_LOSSES
-        and table.b >= table.c
-    ):
-        decision = "pass"
-    return Table(**{**table.__dict__, "decision": decision})
+    if table.lower > -table.margin:
+        return dataclasses.replace(table, decision="pass")
+    return dataclasses.replace(table, decision="fail" if table.upper < -table.margin else "inconclusive")
 
 
 def _rule(overall: Table, slices: list[Table], settings: dict[str, Any]) -> tuple[str, list[str]]:
     if settings["look"] > settings["max_looks"]:
         return "hold", [
-            f"this gate set has judged {settings['max_looks']} candidate(s) already and must grow first"
+            f"this gate set has judged {settings['max_looks']} candidate(s) already: let it grow first"
         ]
-    harmed = [t for t in slices if t.decision == "fail"]
-    if overall.upper < 0:
-        return "reject", [f"proven worse: the upper bound of the difference is {overall.upper:+.4f}"]
-    if harmed:
-        return "reject", [
-            f"proven worse on {t.name}: at most {t.upper:+.4f}, margin {t.margin}" for t in harmed
-        ]
-    reasons = []
-    improved = overall.p_value is not None and overall.p_value <= settings["alpha_spent"]
+    harm = _harm(overall, slices)
+    if harm:
+        return "reject", harm
+    spent = settings["alpha_spent"]
+    improved = overall.p_value <= spent and overall.lower > 0
+    doubts = []
     if settings["require"] == "improvement" and not improved:
-        reasons.append(
-            f"no proof of improvement: p = {overall.p_value:.4f}, needed {settings['alpha_spent']:.4g}"
-        )
+        doubts.append(_unproven(overall, spent))
     if overall.decision != "pass":
-        reasons.append(_undecided(overall))
-    reasons += [_undecided(t) for t in slices if t.decision != "pass"]
-    if reasons:
-        return "hold", reasons
+        doubts.append(_undecided(overall, spent))
+    open_slices = [t for t in slices if t.decision != "pass"]
+    doubts += [_undecided(t, spent) for t in open_slices if not _tolerated(t)]
+    if doubts:
+        return "hold", doubts
     proof = f"better: p = {overall.p_value:.4g}" if improved else "no worse"
-    kept = f", no slice of {len(slices)} lost more than its margin" if slices else ""
-    return "promote", [f"proven {proof}; the difference is at least {overall.lower:+.4f}{kept}"]
+    kept = f"; no slice of {len(slices)} lost more than its margin" if slices else ""
+    reasons = [f"proven {proof}, the difference is at least {overall.lower:+.4f}{kept}"]
+    return "promote", reasons + [
+        f"{t.name}: too few items to decide ({t.n}), let pass with {t.b} won and {t.c} lost"
+        for t in open_slices
+    ]
 
 
-def _undecided(table: Table) -> str:
-    text = f"{table.name}: a loss of {table.margin} is not ruled out (lower bound {table.lower:+.4f}, {table.n} items)"
-    discordance = (table.b + table.c) / table.n
-    if table.margin > 0 and discordance > 0:
-        text += f"; about {needed_items(discordance, table.margin)} items would decide"
-    return text
+def _harm(overall: Table, slices: list[Table]) -> list[str]:
+    harm = [f"proven worse: the difference is at most {overall.upper:+.4f}"] if overall.upper < 0 else []
+    return harm + [
+        f"proven worse on {t.name}: at most {t.upper:+.4f}, beyond the margin of {t.margin:g}"
+        for t in slices
+        if t.decision == "fail"
+    ]
+
+
+def _tolerated(table: Table) -> bool:
+    return table.c <= _FEW_LOSSES and table.b >= table.c and table.d >= 0
+
+
+def _unproven(table: Table, spent: float) -> str:
+    text = f"no proof of improvement: p = {table.p_value:.4f}, needed {spent:.4g}"
+    if table.p_value <= spent:
+        text = f"no proof of improvement: the difference may be as low as {table.lower:+.4f}"
+    return text + _hint(table, table.d, spent)
+
+
+def _undecided(table: Table, spent: float) -> str:
+    text = f"{table.name}: a loss of {table.margin:g} is not ruled out"
+    text += f" (lower bound {table.lower:+.4f}, {table.n} items)"
+    return text + _hint(table, table.margin, spent)
+
+
+def _hint(table: Table, effect: float, spent: float) -> str:
+    if effect <= 0 or not 0 < table.variance < math.inf:
+        return ""
+    return f"; about {needed_items(table.variance, effect, alpha=spent)} items would decide"
 
 
 def _settings(
@@ -264,9 +283,10 @@ def _settings(
             got=f"{n_old} and {n_new} items",
             fix="give one value for each item, in the same order",
         )
-    _in_range("margin", margin, 0, limit)
-    _in_range("slice_margin", 0.0 if slice_margin is None else slice_margin, 0, limit)
-    if not isinstance(alpha, (int, float)) or not 0 < alpha <= 0.5:
+    _in_range("margin", margin, limit)
+    chosen = max(margin, _SLICE_MARGIN) if slice_margin is None else slice_margin
+    _in_range("slice_margin", chosen, limit)
+    if not _number(alpha) or not 0 < alpha <= 0.5:
         raise InputError("alpha is out of range", where="alpha", got=alpha, fix="give a number in (0, 0.5]")
     if require not in ("improvement", "non-inferiority"):
         raise InputError(
@@ -278,7 +298,7 @@ def _settings(
         )
     return {
         "margin": float(margin),
-        "slice_margin": float(max(margin, 0.05) if slice_margin is None else slice_margin),
+        "slice_margin": float(chosen),
         "alpha": float(alpha),
         "alpha_spent": float(alpha) / max_looks,
         "require": require,
@@ -287,109 +307,12 @@ def _settings(
     }
 
 
-def _in_range(name: str, value: Any, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value < high:
+def _in_range(name: str, value: Any, limit: float) -> None:
+    if not _number(value) or not 0 <= value < limit:
         raise InputError(
-            f"{name} is out of range", where=name, got=value, fix=f"give a number in [{low}, {high})"
+            f"{name} is out of range", where=name, got=value, fix=f"give a number in [0, {limit:g})"
         )
 
 
-def _array(values: Any, name: str) -> Array:
-    if hasattr(values, "detach"):
-        values = values.detach().cpu().numpy()
-    try:
-        array = np.asarray(values, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            "the values are no numbers", where=name, got=str(error), fix="give one number for each item"
-        ) from error
-    if array.ndim != 1:
-        raise InputError(
-            "the values must be one list",
-            where=name,
-            got=f"shape {list(array.shape)}",
-            fix="give one value for each item",
-        )
-    return array
-
-
-def _finite(values: Any, name: str) -> Array:
-    array = _array(values, name)
-    wrong = np.flatnonzero(~np.isfinite(array))
-    if len(wrong):
-        raise InputError(
-            "a score is not finite",
-            where=f"{name}, item {wrong[0]}",
-            got=array[wrong[0]],
-            fix="check the model's outputs",
-        )
-    return array
-
-
-def _binary(values: Any, name: str) -> Array:
-    array = _array(values, name)
-    wrong = np.flatnonzero((array != 0) & (array != 1))
-    if len(wrong):
-        raise InputError(
-            "right or wrong must be True/False or 1/0",
-            where=f"{name}, item {wrong[0]}",
-            got=array[wrong[0]],
-            fix="give right or wrong, or use compare_scores for other scores",
-        )
-    return array.astype(bool)
-
-
-def _groups(groups: Sequence[Hashable] | None, n: int) -> Array | None:
-    if groups is None:
-        return None
-    if len(groups) != n:
-        raise InputError(
-            "there must be one group for each item",
-            where="groups",
-            got=f"{len(groups)} for {n} items",
-            fix="give n groups",
-        )
-    numbers: dict[Hashable, int] = {}
-    return np.array([numbers.setdefault(_plain(group), len(numbers)) for group in groups])
-
-
-def _plain(value: Any) -> Hashable:
-    return value.item() if hasattr(value, "item") else value
-
-
-def _by_group(values: Array, codes: Array) -> tuple[Array, Array]:
-    _, index = np.unique(codes, return_inverse=True)
-    return np.bincount(index, weights=values), np.bincount(index).astype(float)
-
-
-def _slices(slices: Slices, n: int) -> dict[str, Array]:
-    if slices is None:
-        return {}
-    if isinstance(slices, Mapping):
-        return {str(name): _members(str(name), members, n) for name, members in slices.items()}
-    if len(slices) != n:
-        raise InputError(
-            "there must be one slice label for each item",
-            where="slices",
-            got=f"{len(slices)} for {n} items",
-            fix="give n labels",
-        )
-    places: dict[str, list[int]] = {}
-    for place, label in enumerate(slices):
-        places.setdefault(str(_plain(label)), []).append(place)
-    return {name: np.array(members) for name, members in places.items()}
-
-
-def _members(name: str, members: Any, n: int) -> Array:
-    array = np.asarray(members.detach().cpu() if hasattr(members, "detach") else members)
-    index = np.flatnonzero(array) if array.dtype == bool else array
-    wrong = array.dtype == bool and len(array) != n
-    numbers = array.dtype == bool or array.dtype.kind in "iu"
-    if wrong or not numbers or len(index) == 0 or index.min() < 0 or index.max() >= n:
-        raise InputError(
-            "a slice is no mask of the items and no list of their numbers",
-            where=f"slice {name}",
-            got=f"{array.dtype}, length {len(array)}",
-            fix=f"give {n} booleans, or numbers from 0 to {n - 1}; leave empty slices out",
-        )
-    return np.unique(index)
+def _number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)

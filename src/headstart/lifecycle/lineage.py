@@ -1,10 +1,25 @@
-"""Lineage: what the next arrival continues from."""
+"""Lineage: who is in service, who was before, and what the next arrival continues from."""
 
 from __future__ import annotations
 
-from headstart.lifecycle.store import Store
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["replay", "trunk"]
+import sqlalchemy as sa
+
+from headstart.errors import StoreError
+from headstart.lifecycle import database as db
+from headstart.lifecycle.database import Database
+from headstart.lifecycle.failpoints import failpoint
+from headstart.lifecycle.records import append
+from headstart.lifecycle.version import Event
+
+if TYPE_CHECKING:
+    from headstart.lifecycle.store import Store
+
+__all__ = ["champion_id", "champions", "move", "replay", "trunk"]
+
+_CHAMPION = db.aliases.c.name == "champion"
 
 
 def trunk(store: Store) -> str | None:
@@ -22,8 +37,61 @@ def trunk(store: Store) -> str | None:
 
 def replay(store: Store) -> str | None:
     """The champion that the log of promotions and rollbacks leads to."""
-    champion: str | None = None
-    for event in store.log():
-        if event.kind in ("promote", "rollback"):
-            champion = event.version
-    return champion
+    line = champions(store.log())
+    return line[-1] if line else None
+
+
+def champions(log: Sequence[Event]) -> list[str]:
+    """The champions that led to the present one, oldest first; a rollback takes back those it undid.
+
+    A version that is put in service by a rollback without having been there before comes on top.
+    """
+    line: list[str] = []
+    for event in log:
+        if event.kind == "rollback" and event.version in line:
+            while line[-1] != event.version:
+                line.pop()
+        elif event.kind in ("promote", "rollback"):
+            line.append(event.version)
+    return line
+
+
+def champion_id(database: Database) -> str | None:
+    """Id of the version in service."""
+    with database.read() as connection:
+        id: str | None = connection.execute(sa.select(db.aliases.c.version).where(_CHAMPION)).scalar()
+    return id
+
+
+def move(
+    database: Database,
+    kind: str,
+    version: str,
+    expected: str | None,
+    *,
+    reason: str,
+    payload: Mapping[str, Any],
+) -> Event:
+    """Puts a version in service if the champion is the expected one, with its event, in one transaction.
+
+    Raises:
+        StoreError: the champion is another one; nothing changed.
+    """
+    with database.write() as connection:
+        # The transaction holds the write lock from its beginning: nothing moves between look and change.
+        present = connection.execute(sa.select(db.aliases.c.version).where(_CHAMPION)).scalar()
+        if present != expected:
+            raise StoreError(
+                "the champion is another one by now",
+                where=f"store {database.place}",
+                got=f"expected {expected or 'none'}, found {present or 'none'}",
+                fix="look at `headstart log` and decide again",
+            )
+        if present is None:
+            connection.execute(db.aliases.insert().values(name="champion", version=version))
+        else:
+            connection.execute(db.aliases.update().where(_CHAMPION).values(version=version))
+        failpoint("before-promotion")
+        event = append(connection, kind, version, previous=expected, reason=reason, payload=payload)
+    failpoint("after-promotion")
+    return event

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
+import re
 import shutil
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from headstart.errors import InputError, StoreError
+import sqlalchemy as sa
+
+from headstart.errors import InputError
+from headstart.lifecycle.artifact import MANIFEST
 from headstart.lifecycle.database import Database
-from headstart.lifecycle.durable import file_errors
+from headstart.lifecycle.durable import file_errors, flush_folder, sweep, temporary_name
+from headstart.lifecycle.remote import Remote, without_secrets
 
 __all__ = ["Places"]
 
-# A temporary folder of a process that lives (or may live on another machine) is left alone so long.
-_GRACE_SECONDS = 24 * 3600.0
+_DATABASE = "store.db"
+_OURS = ("versions", "arrivals", "runs", "memory", "report", "update.lock")
+_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
 
 
 @dataclass(frozen=True)
@@ -27,12 +32,12 @@ class Places:
     Attributes:
         root: local folder: runs, locks, and (for a remote store) the copies.
         url: database URL.
-        remote: fsspec URL of the files, or "" when they live in ``root``.
+        remote: where the files live, or None when they live in ``root``.
     """
 
     root: Path
-    url: str
-    remote: str = ""
+    url: sa.URL | str
+    remote: Remote | None = None
 
     @classmethod
     def of(cls, location: str | Path, artifacts: str | None) -> Places:
@@ -44,23 +49,26 @@ class Places:
         text = str(location)
         if not text.strip() or "\x00" in text:
             raise InputError("the store has no location", where="store", got=text, fix="give a folder")
+        remote = Remote(artifacts) if artifacts else None
         if "://" not in text:
-            root = Path(text)
-            _check_folder(root)
-            return cls(root, f"sqlite:///{root / 'store.db'}", artifacts or "")
-        if artifacts is None:
+            root = Path(text).absolute()  # the process may change its folder later
+            with file_errors(root):
+                _check_folder(root)
+            # Built, not written as text: a folder's name may hold what means something in a URL.
+            return cls(root, sa.URL.create("sqlite", database=str(root / _DATABASE)), remote)
+        if not artifacts:
             raise InputError(
                 "a store with a database URL needs a place for its files",
                 where="store",
-                got=text.split("@")[-1],
+                got=without_secrets(text),
                 fix="give artifacts= a folder or an fsspec URL",
             )
         if "://" not in artifacts:
-            root = Path(artifacts)
-            return cls(root, text)
+            return cls(Path(artifacts).absolute(), text)
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        safe = "".join(c if c.isalnum() else "-" for c in artifacts)
-        return cls(cache / "headstart" / safe, text, artifacts)
+        # Stores of several databases may share one address; a digest tells no password.
+        name = hashlib.sha256(f"{artifacts} {without_secrets(text)}".encode()).hexdigest()[:16]
+        return cls(cache / "headstart" / name, text, remote)
 
     @property
     def versions(self) -> Path:
@@ -72,93 +80,79 @@ class Places:
         """Folder of arrivals."""
         return self.root / "arrivals"
 
+    def run_folder(self, run_id: str) -> Path:
+        """Folder of one run, made if it is not there.
+
+        Raises:
+            InputError: the id is no plain name.
+        """
+        if not _RUN.fullmatch(run_id):
+            raise InputError(
+                "this is no name of a run",
+                where="run_folder",
+                got=run_id,
+                fix="use letters, digits, dot, dash and underscore, up to 120",
+            )
+        folder = self.root / "runs" / run_id
+        with file_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
     def open(self) -> Database:
-        """Makes what is missing, sweeps what a crash left, and opens the database."""
-        new = not self.root.exists()
-        with file_errors(self.root):
-            for folder in (self.root, self.versions, self.arrivals, self.root / "runs"):
-                folder.mkdir(parents=True, exist_ok=True)
+        """Makes what is missing, opens the database, sweeps what a crash left. Failing leaves no folder."""
+        database = Database(self.url)
+        made: list[Path] = []
         try:
-            database = Database(self.url)
-            database.create()
+            with file_errors(self.root):
+                made += _make(self.root)
+                database.create()
+                for folder in (self.versions, self.arrivals, self.root / "runs"):
+                    made += _make(folder)
+                for folder in (self.versions, self.arrivals, self.root / "memory"):
+                    sweep(folder)
         except BaseException:
-            if new:
-                shutil.rmtree(self.root, ignore_errors=True)
+            database.close()
+            for folder in reversed(made):
+                with contextlib.suppress(OSError):  # another process may use it by now
+                    folder.rmdir()
             raise
-        for folder in (self.versions, self.arrivals, self.root / "memory"):
-            sweep(folder)
         return database
 
     def upload(self, path: Path) -> None:
-        """Copies a committed folder to the remote place, its manifest last."""
-        if not self.remote:
-            return
-        system, base = self._remote()
-        target = f"{base}/{path.parent.name}/{path.name}"
-        system.makedirs(target, exist_ok=True)
-        names = sorted(file.name for file in path.iterdir() if file.name != "manifest.json")
-        for name in [*names, "manifest.json"]:
-            system.put_file(str(path / name), f"{target}/{name}")
+        """Copies a committed folder to where the files live."""
+        if self.remote:
+            self.remote.upload(path)
 
     def fetch(self, path: Path) -> Path:
-        """The local folder, copied from the remote place if it is not here."""
-        if not self.remote or (path / "manifest.json").is_file():
-            return path
-        system, base = self._remote()
-        source = f"{base}/{path.parent.name}/{path.name}"
-        if not system.exists(f"{source}/manifest.json"):
-            raise StoreError(
-                "a stored folder is missing",
-                where=f"{self.remote}/{path.parent.name}/{path.name}",
-                got="no manifest there",
-                fix="check the address, or restore the folder",
-            )
-        path.mkdir(parents=True, exist_ok=True)
-        for file in sorted(system.ls(source, detail=False), key=lambda name: name.endswith("manifest.json")):
-            system.get_file(file, str(path / file.rsplit("/", 1)[-1]))
+        """The local folder, copied from where the files live if it is not here."""
+        if self.remote and not (path / MANIFEST).is_file():
+            self.remote.fetch(path)
         return path
 
-    def remove(self, path: Path) -> None:
-        """Removes a folder here and at the remote place."""
-        shutil.rmtree(path, ignore_errors=True)
-        if self.remote:
-            system, base = self._remote()
-            with contextlib.suppress(FileNotFoundError):
-                system.rm(f"{base}/{path.parent.name}/{path.name}", recursive=True)
+    def hide(self, path: Path) -> Path | None:
+        """Gives a folder a temporary name in one step; None when there is none."""
+        if not path.is_dir():
+            return None
+        hidden = path.parent / temporary_name()
+        with file_errors(path):
+            os.rename(path, hidden)
+            flush_folder(path.parent)
+        return hidden
 
-    def _remote(self) -> tuple[Any, str]:
-        import fsspec
-
-        try:
-            system, base = fsspec.core.url_to_fs(self.remote)
-        except (ValueError, ImportError) as error:
-            raise InputError(
-                "the files' address cannot be used",
-                where="artifacts",
-                got=f"{self.remote.split('@')[-1]}: {error}",
-                fix="give a folder or an fsspec URL, and install the library for its kind",
-            ) from error
-        return system, base.rstrip("/")
+    def remove(self, hidden: Path) -> None:
+        """Removes a hidden folder, durably; what cannot be removed is swept at the next start."""
+        shutil.rmtree(hidden, ignore_errors=True)
+        with file_errors(hidden):
+            flush_folder(hidden.parent)
 
 
-def sweep(folder: Path) -> None:
-    """Removes temporary folders whose writer is gone."""
-    for entry in folder.glob(".tmp-*") if folder.is_dir() else ():
-        pid = entry.name.split("-")[1]
-        with contextlib.suppress(OSError):
-            old = time.time() - entry.lstat().st_mtime > _GRACE_SECONDS
-            if old or not (pid.isdecimal() and _alive(int(pid))):
-                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+def _make(folder: Path) -> list[Path]:
+    """Makes a folder and those above it, durably; gives the ones that were missing, the highest first."""
+    missing = [path for path in (*reversed(folder.parents), folder) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in missing:
+        flush_folder(path.parent)
+    return missing
 
 
 def _check_folder(root: Path) -> None:
@@ -166,7 +160,7 @@ def _check_folder(root: Path) -> None:
         raise InputError(
             "the store's location is a file", where="store", got=str(root), fix="give a folder, or a new name"
         )
-    if root.is_dir() and not (root / "store.db").is_file():
+    if root.is_dir() and not (root / _DATABASE).is_file():
         others = sorted(p.name for p in root.iterdir() if p.name not in _OURS)
         if others:
             raise InputError(
@@ -175,6 +169,3 @@ def _check_folder(root: Path) -> None:
                 got=", ".join(others[:5]),
                 fix="give an empty folder or a new name",
             )
-
-
-_OURS = ("versions", "arrivals", "runs", "memory", "report", "update.lock")

@@ -28,8 +28,10 @@ _TIE = 1.645
 class Racer(Protocol):
     """What the race needs of an entrant."""
 
-    label: str
     extra: Spent
+
+    @property
+    def label(self) -> str: ...
 
     @property
     def spent(self) -> Spent: ...

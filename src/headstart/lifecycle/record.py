@@ -19,15 +19,22 @@ def finished_record(
     context: Context,
     pool: Pool,
     candidate: Version,
-    *,
     received: Mapping[str, Any],
-    findings: Sequence[Mapping[str, Any]],
-    chosen: Sequence[Mapping[str, Any]],
-    raced: Mapping[str, Any],
-    judged: Mapping[str, Any],
+    stages: Mapping[str, Any],
+    *,
     seconds: float = 0.0,
 ) -> dict[str, Any]:
-    """Everything the report says about one arrival, as JSON values."""
+    """Everything the report says about one arrival, as JSON values.
+
+    Args:
+        context: of the update.
+        pool: all rows that are remembered.
+        candidate: the version that came out.
+        received: what the run started from.
+        stages: results of the stages: ``findings``, ``shortlist``, ``race`` and ``gate``.
+        seconds: how long it took.
+    """
+    raced, judged = stages["race"], stages["gate"]
     index = received["arrival"]
     sides = pool.sides[pool.arrivals == index]
     names = {"train": TRAIN, "dev": DEV, "gate": GATE}
@@ -42,8 +49,8 @@ def finished_record(
         "rows_total": len(pool.rows),
         "rows_new": len(sides),
         "counts": {name: int(np.sum(sides == side)) for name, side in names.items()},
-        "findings": list(findings),
-        "shortlist": list(chosen),
+        "findings": list(stages["findings"]),
+        "shortlist": list(stages["shortlist"]),
         **raced,
         "parent": received["parent"],
         **judged,
@@ -84,7 +91,9 @@ def _lineage(arrivals: Sequence[Mapping[str, Any]], champion: str | None, store:
     nodes, edges = [], []
     for version in store.versions():
         record = by_version.get(version.id, {})
-        won = next((e for e in record.get("entrants", []) if e["label"] == record.get("winner")), {})
+        won: Mapping[str, Any] = next(
+            (e for e in record.get("entrants", []) if e["label"] == record.get("winner")), {}
+        )
         nodes.append(
             {
                 "id": version.id,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import FrameType
 
 __all__ = ["StopFlag", "stop_on_signals"]
@@ -45,6 +45,6 @@ def stop_on_signals() -> Iterator[StopFlag]:
         _put_back(before)
 
 
-def _put_back(handlers: dict[signal.Signals, object]) -> None:
+def _put_back(handlers: Mapping[signal.Signals, object]) -> None:
     for number, handler in handlers.items():
         signal.signal(number, handler if handler is not None else signal.SIG_DFL)  # type: ignore[arg-type]

@@ -11,14 +11,22 @@ import numpy as np
 __all__ = [
     "binomial_tail",
     "bootstrap_bounds",
+    "group_variance",
     "holm",
     "normal_quantile",
     "sign_flip_p",
+    "student_quantile",
     "tango_bound",
     "tango_statistic",
 ]
 
 Array = np.ndarray[Any, Any]
+_EXACT_TRIALS = 1000
+_EXACT_FLIPS = 16
+# Up to so many different groups, draws count how often each kind occurs in place of drawing groups.
+_FEW_KINDS = 64
+_CELLS = 2_000_000
+_MOST_CELLS = 200_000_000
 
 
 def normal_quantile(probability: float) -> float:
@@ -27,17 +35,32 @@ def normal_quantile(probability: float) -> float:
 
 
 def binomial_tail(successes: int, trials: int) -> float:
-    """P(Bin(trials, 1/2) >= successes), exact: a ratio of whole numbers."""
+    """P(Bin(trials, 1/2) >= successes).
+
+    A ratio of whole numbers up to 1,000 trials; above that a sum of ratios of neighbouring terms, exact
+    to about ten digits.
+    """
     if successes <= 0:
         return 1.0
     if successes > trials:
         return 0.0
+    if trials > _EXACT_TRIALS:
+        return _long_tail(successes, trials)
     term, total = math.comb(trials, successes), 0
     for k in range(successes, trials + 1):
         total += term
         term = term * (trials - k) // (k + 1)
     # Division of whole numbers stays exact where 2^trials is beyond floats.
     return total / (1 << trials)
+
+
+def _long_tail(successes: int, trials: int) -> float:
+    if 2 * successes <= trials:  # the other tail is the short one
+        return 1.0 - _long_tail(trials - successes + 1, trials)
+    k = np.arange(successes, trials, dtype=float)
+    rest = float(np.cumprod((trials - k) / (k + 1)).sum())
+    ways = math.lgamma(trials + 1) - math.lgamma(successes + 1) - math.lgamma(trials - successes + 1)
+    return math.exp(ways - trials * math.log(2)) * (1 + rest)
 
 
 def tango_statistic(b: int, c: int, n: int, delta: float) -> float:
@@ -56,11 +79,11 @@ def tango_statistic(b: int, c: int, n: int, delta: float) -> float:
 
     Source: Tango, Statistics in Medicine 17 (1998).
     """
-    if delta < 0:  # the closed form is written for D >= 0; the other side is its mirror
-        return -tango_statistic(c, b, n, -delta)
     quadratic, linear = 2.0 * n, -b - c + (2.0 * n - b + c) * delta
     constant = -c * delta * (1.0 - delta)
-    q = (math.sqrt(max(0.0, linear * linear - 4 * quadratic * constant)) - linear) / (2 * quadratic)
+    root = math.sqrt(max(0.0, linear * linear - 4 * quadratic * constant))
+    # Two forms of the same root: each subtracts nothing of equal size.
+    q = (root - linear) / (2 * quadratic) if linear <= 0 else -2 * constant / (root + linear)
     variance = n * (2 * q + delta * (1 - delta))
     gap = b - c - n * delta
     if variance <= 0:
@@ -69,19 +92,41 @@ def tango_statistic(b: int, c: int, n: int, delta: float) -> float:
 
 
 def tango_bound(b: int, c: int, n: int, z: float, *, upper: bool) -> float:
-    """One-sided score bound of (b - c) / n: the D with Z(D) = z (lower) or -z (upper), by bisection."""
+    """One-sided score bound of (b - c) / n: the D with Z(D) = z (lower) or -z (upper), by bisection.
+
+    Args:
+        b, c, n: as in :func:`tango_statistic`.
+        z: normal quantile of one minus the error rate, at least 0.
+        upper: which of the two bounds.
+    """
     if upper:
         return -tango_bound(c, b, n, z, upper=False)
     low, high = -1.0, (b - c) / n
-    for _ in range(200):
+    while True:
         middle = 0.5 * (low + high)
-        if middle in (low, high):
-            break
+        if middle in (low, high):  # neighbouring floats
+            return middle
         if tango_statistic(b, c, n, middle) > z:
             low = middle
         else:
             high = middle
-    return 0.5 * (low + high)
+
+
+def group_variance(sums: Array, sizes: Array) -> float:
+    """Variance of one item's difference, what items of a group have in common allowed for.
+
+    It is n times the squared standard error of the mean of n items (linearized ratio of sums over
+    sizes); infinite for fewer than two groups.
+
+    Args:
+        sums: (g,) sum of the differences in each group.
+        sizes: (g,) number of items in each group.
+    """
+    groups = len(sums)
+    if groups < 2:
+        return math.inf
+    residual = sums - sums.sum() / sizes.sum() * sizes
+    return float(residual.var(ddof=1)) / float(sizes.mean())
 
 
 def bootstrap_bounds(
@@ -91,49 +136,80 @@ def bootstrap_bounds(
 
     Groups are drawn with replacement; each draw's value is the sum of differences over the number of
     items. Few groups make a percentile bootstrap too narrow, so the wider of it and of a Student bound
-    on the group means (linearized ratio) is taken on each side.
+    on the linearized ratio is taken on each side. The bounds do not depend on the order of the groups,
+    nor on how often every item is repeated within its group.
 
     Args:
         sums: (g,) sum of the differences in each group.
         sizes: (g,) number of items in each group.
-        alpha: error rate of each bound.
-        draws: bootstrap draws.
+        alpha: error rate of each bound, in (0, 0.5].
+        draws: bootstrap draws; fewer above 20,000 groups, never below 1,000.
         seed: of the draws; the same input gives the same bounds.
+
+    Returns:
+        Lower and upper bound; infinite for fewer than two groups.
     """
-    groups, mean = len(sums), float(sums.sum() / sizes.sum())
+    groups = len(sums)
     if groups < 2:
         return -math.inf, math.inf
-    random = np.random.default_rng(seed)
-    values = np.empty(draws)
-    chunk = max(1, 2_000_000 // groups)
-    for begin in range(0, draws, chunk):
-        index = random.integers(0, groups, size=(min(chunk, draws - begin), groups))
-        values[begin : begin + len(index)] = sums[index].sum(1) / sizes[index].sum(1)
-    low, high = (float(v) for v in np.quantile(values, [alpha, 1 - alpha]))
-    residual = (sums - mean * sizes) / sizes.mean()
-    half = student_quantile(1 - alpha, groups - 1) * float(residual.std(ddof=1)) / math.sqrt(groups)
+    means = _bootstrap_means(sums, sizes, draws, seed)
+    low, high = (float(v) for v in np.quantile(means, [alpha, 1 - alpha]))
+    mean = float(sums.sum() / sizes.sum())
+    half = student_quantile(alpha, groups - 1) * math.sqrt(group_variance(sums, sizes) / float(sizes.sum()))
     return min(low, mean - half), max(high, mean + half)
+
+
+def _bootstrap_means(sums: Array, sizes: Array, draws: int, seed: int) -> Array:
+    pairs = np.stack([sums, sizes], axis=1)
+    kinds, counts = np.unique(pairs, axis=0, return_counts=True)
+    random, groups = np.random.Generator(np.random.PCG64(seed)), len(sums)
+    if len(kinds) <= _FEW_KINDS:
+        times = random.multinomial(groups, counts / groups, size=draws)
+        return np.asarray((times @ kinds[:, 0]) / (times @ kinds[:, 1]))
+    sums, sizes = np.repeat(kinds, counts, axis=0).T.copy()  # sorted: the order given must not matter
+    equal = bool((sizes == sizes[0]).all())
+    draws = max(1000, min(draws, _MOST_CELLS // groups))
+    values = np.empty(draws)
+    for begin in range(0, draws, max(1, _CELLS // groups)):
+        count = min(max(1, _CELLS // groups), draws - begin)
+        index = random.integers(0, groups, size=(count, groups), dtype=np.int32)
+        items = groups * sizes[0] if equal else sizes[index].sum(1)
+        values[begin : begin + count] = sums[index].sum(1) / items
+    return values
 
 
 def sign_flip_p(sums: Array, *, draws: int = 10_000, seed: int = 0) -> float:
     """One-sided p-value that the mean difference is above 0, by flipping the sign of whole groups.
 
-    Exact (all 2^g sign patterns) up to 14 groups; above that by seeded draws, counting the observed
-    pattern as one of them. Assumes that without a difference each group's sum is symmetric about 0.
+    Exact (all sign patterns) up to 16 groups that differ from 0; above that by seeded draws, counting
+    the observed pattern as one of them. Assumes that without a difference each group's sum is symmetric
+    about 0.
+
+    Args:
+        sums: (g,) sum of the differences in each group.
+        draws: sign patterns drawn; fewer above 20,000 groups, never below 1,000.
+        seed: of the draws; the same input gives the same p-value.
     """
-    groups, observed = len(sums), float(sums.sum())
-    tolerance = 1e-12 * float(np.abs(sums).sum())
-    if groups <= 14:
+    moved = sums[sums != 0]
+    observed = float(sums.sum()) - 1e-12 * float(np.abs(sums).sum())  # rounding must not break ties
+    groups = len(moved)
+    if groups <= _EXACT_FLIPS:
         patterns = (np.arange(2**groups)[:, None] >> np.arange(groups)) & 1
-        totals = (1 - 2 * patterns) @ sums
-        return float((totals >= observed - tolerance).mean())
-    random = np.random.default_rng(seed)
-    count = 0
-    chunk = max(1, 2_000_000 // groups)
-    for begin in range(0, draws, chunk):
-        signs = 1 - 2 * random.integers(0, 2, size=(min(chunk, draws - begin), groups))
-        count += int((signs @ sums >= observed - tolerance).sum())
-    return (count + 1) / (draws + 1)
+        return float(((1 - 2 * patterns) @ moved >= observed).mean())
+    random = np.random.Generator(np.random.PCG64(seed))
+    kinds, counts = np.unique(np.abs(moved), return_counts=True)
+    if len(kinds) <= _FEW_KINDS:
+        ups = random.binomial(counts, 0.5, size=(draws, len(kinds)))
+        larger = int(((2 * ups - counts) @ kinds >= observed).sum())
+        return (larger + 1) / (draws + 1)
+    ordered = np.repeat(kinds, counts)  # sorted: the order given must not matter
+    draws = max(1000, min(draws, _MOST_CELLS // groups))
+    larger = 0
+    for begin in range(0, draws, max(1, _CELLS // groups)):
+        count = min(max(1, _CELLS // groups), draws - begin)
+        ups = random.integers(0, 2, size=(count, groups), dtype=np.int8)
+        larger += int((2 * (ups @ ordered) - ordered.sum() >= observed).sum())
+    return (larger + 1) / (draws + 1)
 
 
 def holm(p_values: Array) -> Array:
@@ -146,34 +222,43 @@ def holm(p_values: Array) -> Array:
     return result
 
 
-def student_quantile(probability: float, freedom: int) -> float:
-    """Quantile of Student's t, by bisection of its distribution function (probability >= 1/2)."""
+def student_quantile(alpha: float, freedom: int) -> float:
+    """The t that Student's variable exceeds with probability alpha.
+
+    Args:
+        alpha: in (0, 0.5].
+        freedom: degrees of freedom, at least 1.
+    """
+    z = -normal_quantile(alpha)
+    if freedom > 200:  # Abramowitz and Stegun 26.7.5, to about ten digits
+        return z + sum(
+            (
+                (z**3 + z) / (4 * freedom),
+                (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2),
+                (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * freedom**3),
+            )
+        )
     low, high = 0.0, 1.0
-    while _student_cdf(high, freedom) < probability:
+    while _student_tail(high, freedom) > alpha and high < 1e300:
         high *= 2
-    for _ in range(80):
+    while True:
         middle = 0.5 * (low + high)
-        if _student_cdf(middle, freedom) < probability:
+        if middle in (low, high):
+            return middle
+        if _student_tail(middle, freedom) > alpha:
             low = middle
         else:
             high = middle
-    return 0.5 * (low + high)
 
 
-def _student_cdf(t: float, freedom: int) -> float:
+def _student_tail(t: float, freedom: int) -> float:
     # Closed form for whole degrees of freedom (Abramowitz and Stegun 26.7.3 and 26.7.4).
     theta = math.atan(t / math.sqrt(freedom))
     sine, cosine = math.sin(theta), math.cos(theta)
-    if freedom % 2:
-        total, term = 0.0, cosine
-        for k in range(1, freedom - 1, 2):
-            total += term
-            term *= cosine * cosine * (k + 1) / (k + 2)
-        inside = 2 / math.pi * (theta + (sine * total if freedom > 1 else 0.0))
-    else:
-        total, term = 0.0, 1.0
-        for k in range(0, freedom - 1, 2):
-            total += term
-            term *= cosine * cosine * (k + 1) / (k + 2)
-        inside = sine * total
-    return 0.5 + 0.5 * inside
+    odd = freedom % 2
+    total, term = 0.0, cosine if odd else 1.0
+    for k in range(1 if odd else 0, freedom - 1, 2):
+        total += term
+        term *= cosine * cosine * (k + 1) / (k + 2)
+    inside = 2 / math.pi * (theta + sine * total) if odd else sine * total
+    return 0.5 - 0.5 * inside

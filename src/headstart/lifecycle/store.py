@@ -7,25 +7,27 @@ transaction, so there is at most one champion and the log replays to it.
 
 from __future__ import annotations
 
-import json
+import functools
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import sqlalchemy as sa
-import torch
 
-from headstart.errors import InputError, StoreError
+import headstart
+from headstart.errors import InputError
+from headstart.lifecycle import arrivals, lineage, records
 from headstart.lifecycle import database as db
-from headstart.lifecycle.artifact import Opened, Writer, canonical, commit_directory, open_directory
-from headstart.lifecycle.data.rows import save_rows
-from headstart.lifecycle.data.split import DEV, GATE, TRAIN
+from headstart.lifecycle.arrivals import Arrival, ArrivalDraft
+from headstart.lifecycle.artifact import Opened, Writer, as_json, commit_directory, open_directory
 from headstart.lifecycle.failpoints import failpoint
 from headstart.lifecycle.places import Places
-from headstart.lifecycle.tensors import save_tensors
-from headstart.lifecycle.version import Arrival, ArrivalDraft, Event, Version, VersionDraft
+from headstart.lifecycle.tensors import plain_weights, save_tensors
+from headstart.lifecycle.version import Event, Version, VersionDraft, naming_last_good
+
+if TYPE_CHECKING:
+    from headstart.lifecycle.verify import Problem
 
 __all__ = ["Arrival", "ArrivalDraft", "Event", "Store", "Version", "VersionDraft"]
 
@@ -46,6 +48,7 @@ class Store:
         self.places = Places.of(location, artifacts)
         self.root = self.places.root
         self._db = self.places.open()
+        arrivals.finish_removals(self._db, self.places)
 
     def __repr__(self) -> str:
         return f"Store({str(self.root)!r})"
@@ -57,68 +60,52 @@ class Store:
 
     def champion_id(self) -> str | None:
         """Id of the version in service; read without touching its files."""
+        return lineage.champion_id(self._db)
+
+    def version_ids(self) -> list[str]:
+        """Ids of all versions, oldest first; read without touching their files."""
         with self._db.read() as connection:
-            query = sa.select(db.aliases.c.version).where(db.aliases.c.name == "champion")
-            id: str | None = connection.execute(query).scalar()
-        return id
+            query = sa.select(db.versions.c.id).order_by(db.versions.c.number)
+            return list(connection.execute(query).scalars())
 
     def versions(self) -> list[Version]:
-        """All versions, oldest first."""
-        with self._db.read() as connection:
-            rows = (
-                connection.execute(sa.select(db.versions.c.id).order_by(db.versions.c.number)).scalars().all()
-            )
-        return [self._version(id) for id in rows]
+        """All versions, oldest first.
+
+        Raises:
+            CorruptionError: the manifest of one is damaged.
+        """
+        return [self._version(id) for id in self.version_ids()]
 
     def version(self, id_or_prefix: str) -> Version:
         """The version with this id, or with the only id that begins like this.
 
         Raises:
             InputError: none or several.
+            CorruptionError: its manifest is damaged.
         """
-        with self._db.read() as connection:
-            ids = connection.execute(sa.select(db.versions.c.id)).scalars().all()
-        found = [id for id in ids if id == id_or_prefix] or [
-            id for id in ids if id_or_prefix and id.startswith(id_or_prefix)
-        ]
-        if len(found) != 1:
-            raise InputError(
-                "no version has this id" if not found else "several versions begin like this",
-                where=f"store {self.root}",
-                got=id_or_prefix,
-                fix="`headstart log` lists them" if not found else f"one of: {', '.join(found[:5])}",
-            )
-        return self._version(found[0])
+        return self._version(self._known(id_or_prefix))
 
     def log(self) -> list[Event]:
         """Every decision, oldest first."""
-        with self._db.read() as connection:
-            rows = connection.execute(sa.select(db.events).order_by(db.events.c.number)).all()
-        return [Event(**row._mapping) for row in rows]
+        return records.events(self._db)
 
     def commit_version(self, draft: VersionDraft) -> Version:
         """Commits a version; the same content again gives the version that is there.
 
         Raises:
-            InputError: a parent is unknown, or a document is not JSON.
+            InputError: a parent is unknown, a name is not safe, or a document is not JSON.
             StoreError: the file system or the database refused.
         """
-        for parent in draft.parents:
-            self.version(parent)
-        parts = {"model": draft.weights, **draft.extra_weights}
-        files: dict[str, Writer] = {f"{k}.json": canonical(v, k) for k, v in draft.documents.items()}
-        for name, weights in parts.items():
-            files[f"{name}.safetensors"] = _tensor_writer(weights)
-        opened = commit_directory(
-            self.places.versions, None, files, {"kind": "version", "parents": list(draft.parents)}
-        )
+        parents = [self._known(parent) for parent in draft.parents]
+        head = {"kind": "version", "parents": parents, "code": f"headstart {headstart.__version__}"}
+        opened = commit_directory(self.places.versions, None, _files(draft), head)
         self.places.upload(opened.path)
         id = opened.path.name
         with self._db.write() as connection:
             known = connection.execute(sa.select(db.versions.c.id).where(db.versions.c.id == id)).scalar()
             if known is None:
                 failpoint("before-row")
-                row = {"id": id, "parents": list(draft.parents), "created": time.time()}
+                row = {"id": id, "parents": parents, "created": time.time()}
                 connection.execute(db.versions.insert().values(**row))
         failpoint("after-row")
         return self._version(id)
@@ -140,10 +127,12 @@ class Store:
             verdict: the gate's evidence.
 
         Raises:
+            InputError: the version is unknown, or the verdict is not JSON.
             StoreError: the champion is not the expected one; nothing changed.
         """
         version = self.version(version_id)
-        return self._move("promote", version.id, expected, reason, {"verdict": verdict} if verdict else {})
+        payload = {"verdict": verdict} if verdict else {}
+        return lineage.move(self._db, "promote", version.id, expected, reason=reason, payload=payload)
 
     def rollback(self, to: str | None = None, *, reason: str = "") -> Version:
         """Puts an earlier version back in service: the champion before this one, or the named one.
@@ -151,9 +140,11 @@ class Store:
         Raises:
             InputError: there is nothing to go back to.
             CorruptionError: the version to go back to is damaged.
+            StoreError: another process changed the champion meanwhile.
         """
         champion = self.champion_id()
-        before = self._champion_before(champion)
+        line = lineage.champions(self.log())
+        before = line[-2] if len(line) > 1 and line[-1] == champion else None
         target = to if to is not None else before
         if champion is None or target is None:
             raise InputError(
@@ -170,180 +161,130 @@ class Store:
                 got=version.id,
                 fix="name another version",
             )
-        for name in version.manifest["files"]:
-            Opened(version.path, version.manifest).file(name)
-        self._move("rollback", version.id, champion, reason or "by hand", {})
+        with naming_last_good(self.last_good):
+            Opened(version.path, version.manifest).check()
+        lineage.move(self._db, "rollback", version.id, champion, reason=reason or "by hand", payload={})
         return version
 
     def note(
         self, kind: str, version_id: str, *, reason: str, payload: Mapping[str, Any] | None = None
     ) -> None:
-        """Writes a decision that changes no champion (hold, reject) into the log."""
-        with self._db.write() as connection:
-            connection.execute(
-                db.events.insert().values(**_event(kind, version_id, None, reason, payload or {}))
+        """Writes a decision that changes no champion (hold, reject) into the log.
+
+        Raises:
+            InputError: the version is unknown, or the kind is one that moves the champion.
+        """
+        if kind in ("promote", "rollback"):
+            raise InputError(
+                "a note cannot move the champion",
+                where="Store.note",
+                got=kind,
+                fix="use promote() or rollback()",
             )
+        id = self._known(version_id)
+        with self._db.write() as connection:
+            records.append(connection, kind, id, reason=reason, payload=payload or {})
 
     def add_arrival(self, draft: ArrivalDraft) -> Arrival:
-        """Stores an arrival; the same rows again give the arrival that is there."""
-        names = {"train": TRAIN, "dev": DEV, "gate": GATE}
-        counts = {name: int(np.sum(draft.sides == side)) for name, side in names.items()}
-        sides = torch.from_numpy(np.ascontiguousarray(draft.sides))
-        files: dict[str, Writer] = {"sides.safetensors": lambda path: save_tensors({"sides": sides}, path)}
-        if draft.rows is not None:
-            kept = draft.rows
-            files["rows.safetensors"] = lambda path: save_rows(kept, path)
-        known = next((a for a in self.arrivals() if a.digest == draft.digest), None)
-        if known is not None and known.kept:
-            return known
-        head = {
-            "kind": "arrival",
-            "digest": draft.digest,
-            "count": len(draft.sides),
-            "counts": counts,
-            "reference": draft.reference,
-            "note": dict(draft.note),
-        }
-        opened = commit_directory(self.places.arrivals, None, files, head)
-        self.places.upload(opened.path)
-        with self._db.write() as connection:
-            failpoint("before-row")
-            row = {"folder": opened.path.name, "kept": True, "created": time.time()}
-            if known is None:
-                connection.execute(db.arrivals.insert().values(digest=draft.digest, **row))
-            else:
-                connection.execute(
-                    db.arrivals.update().where(db.arrivals.c.digest == draft.digest).values(**row)
-                )
-        failpoint("after-row")
-        return next(a for a in self.arrivals() if a.digest == draft.digest)
+        """Stores an arrival; the same rows again give the arrival that is there.
+
+        Raises:
+            InputError: the draft contradicts itself.
+            StoreError: the file system or the database refused.
+        """
+        arrivals.add(self._db, self.places, draft)
+        return next(arrival for arrival in self.arrivals() if arrival.digest == draft.digest)
 
     def arrivals(self) -> list[Arrival]:
         """All arrivals, in order of time."""
-        with self._db.read() as connection:
-            rows = connection.execute(sa.select(db.arrivals).order_by(db.arrivals.c.number)).all()
-        return [self._arrival(index, row) for index, row in enumerate(rows, start=1)]
+        return arrivals.listed(self._db, self.places, self.last_good)
 
     def forget(self, index: int) -> None:
-        """Removes the copy of an arrival's rows; its row and digest stay."""
-        arrival = self.arrivals()[index - 1]
-        with self._db.write() as connection:
-            connection.execute(
-                db.arrivals.update().where(db.arrivals.c.digest == arrival.digest).values(kept=False)
+        """Removes the copy of an arrival's rows for good; its row, digest and counts stay.
+
+        Args:
+            index: number of the arrival, from 1.
+
+        Raises:
+            InputError: there is no such arrival.
+        """
+        known = self.arrivals()
+        if not 1 <= index <= len(known):
+            raise InputError(
+                "there is no such arrival",
+                where=f"store {self.root}",
+                got=index,
+                fix=f"give a number from 1 to {len(known)}" if known else "the store has no arrivals yet",
             )
-        self.places.remove(arrival.path)
+        arrivals.forget(self._db, self.places, known[index - 1])
 
     def record(self, kind: str, key: str, payload: Mapping[str, Any]) -> None:
         """Writes a piece of evidence, once.
 
         Raises:
+            InputError: the payload is not JSON.
             StoreError: another payload stands under this kind and key.
         """
-        value = json.loads(canonical(payload, f"record {kind}"))
-        failpoint("before-record")
-        with self._db.write() as connection:
-            where = (db.records.c.kind == kind) & (db.records.c.key == key)
-            known = connection.execute(sa.select(db.records.c.payload).where(where)).scalar()
-            if known is None:
-                row = {"kind": kind, "key": key, "payload": value, "created": time.time()}
-                connection.execute(db.records.insert().values(**row))
-            elif known != value:
-                raise StoreError(
-                    "other evidence stands under this name",
-                    where=f"record {kind}/{key}",
-                    got="a different payload",
-                    fix="evidence is never changed; use another key",
-                )
+        records.record(self._db, kind, key, payload)
 
     def records(self, kind: str) -> list[tuple[str, dict[str, Any]]]:
         """All evidence of a kind: (key, payload), oldest first."""
-        with self._db.read() as connection:
-            query = sa.select(db.records.c.key, db.records.c.payload).where(db.records.c.kind == kind)
-            rows = connection.execute(query.order_by(db.records.c.number)).all()
-        return [(row.key, row.payload) for row in rows]
+        return records.records(self._db, kind)
 
     def run_folder(self, run_id: str) -> Path:
-        """Folder of an unfinished run's notes and checkpoints."""
-        folder = self.root / "runs" / run_id
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+        """Folder of an unfinished run's notes and checkpoints.
 
-    def verify(self) -> list[Any]:
+        Raises:
+            InputError: the id is no plain name.
+        """
+        return self.places.run_folder(run_id)
+
+    def verify(self) -> list[Problem]:
         """Reads everything and lists what is not as it was committed; [] when sound."""
         from headstart.lifecycle.verify import verify
 
         return verify(self)
 
-    def close(self) -> None:
-        """Closes the database."""
-        self._db.close()
-
-    def _version(self, id: str) -> Version:
-        path = self.places.fetch(self.places.versions / id)
-        opened = open_directory(path)
-        return Version(id, opened.manifest, tuple(opened.manifest.get("parents", ())), path, self._last_good)
-
-    def _last_good(self) -> str | None:
+    def last_good(self) -> str | None:
+        """Id of the newest version whose every file verifies, or None."""
         from headstart.lifecycle.verify import last_good
 
         return last_good(self)
 
-    def _arrival(self, index: int, row: Any) -> Arrival:
-        path = self.places.arrivals / row.folder
-        if not row.kept:
-            return Arrival(index, row.digest, 0, {}, False, {}, path)
-        opened = open_directory(self.places.fetch(path))
-        head = opened.manifest
-        return Arrival(index, row.digest, head["count"], head["counts"], True, head["note"], path, opened)
+    def close(self) -> None:
+        """Closes the database."""
+        self._db.close()
 
-    def _champion_before(self, champion: str | None) -> str | None:
-        previous: str | None = None
-        stack: list[str] = []
-        for event in self.log():
-            if event.kind == "promote":
-                stack.append(event.version)
-            elif event.kind == "rollback":
-                stack = stack[: stack.index(event.version) + 1] if event.version in stack else [event.version]
-        if len(stack) > 1 and stack[-1] == champion:
-            previous = stack[-2]
-        return previous
+    def _known(self, id_or_prefix: str) -> str:
+        ids = self.version_ids()
+        found = [id for id in ids if id == id_or_prefix] or [
+            id for id in ids if id_or_prefix and id.startswith(id_or_prefix)
+        ]
+        if len(found) != 1:
+            raise InputError(
+                "no version has this id" if not found else "several versions begin like this",
+                where=f"store {self.root}",
+                got=id_or_prefix,
+                fix="`headstart log` lists them" if not found else f"one of: {', '.join(found[:5])}",
+            )
+        return found[0]
 
-    def _move(
-        self, kind: str, version: str, expected: str | None, reason: str, payload: Mapping[str, Any]
-    ) -> Event:
-        with self._db.write() as connection:
-            where = db.aliases.c.name == "champion"
-            present = connection.execute(sa.select(db.aliases.c.version).where(where)).scalar()
-            if present != expected:
-                raise StoreError(
-                    "the champion is another one by now",
-                    where=f"store {self.root}",
-                    got=f"expected {expected or 'none'}, found {present or 'none'}",
-                    fix="look at `headstart log` and decide again",
-                )
-            if present is None:
-                connection.execute(db.aliases.insert().values(name="champion", version=version))
-            else:
-                connection.execute(db.aliases.update().where(where).values(version=version))
-            failpoint("before-promotion")
-            row = _event(kind, version, expected, reason, payload)
-            number = connection.execute(db.events.insert().values(**row)).inserted_primary_key
-        failpoint("after-promotion")
-        return Event(number=number[0] if number else 0, **row)
+    def _version(self, id: str) -> Version:
+        path = self.places.fetch(self.places.versions / id)
+        with naming_last_good(self.last_good):
+            opened = open_directory(path, id)
+        return Version(id, opened.manifest, tuple(opened.manifest["parents"]), path, self.last_good)
 
 
-def _event(
-    kind: str, version: str, previous: str | None, reason: str, payload: Mapping[str, Any]
-) -> dict[str, Any]:
-    return {
-        "kind": kind,
-        "version": version,
-        "previous": previous,
-        "reason": reason,
-        "payload": dict(payload),
-        "created": time.time(),
-    }
-
-
-def _tensor_writer(weights: Mapping[str, torch.Tensor]) -> Writer:
-    return lambda path: save_tensors(weights, path)
+def _files(draft: VersionDraft) -> dict[str, Writer]:
+    if "model" in draft.extra_weights:
+        raise InputError(
+            "the weights called 'model' are given twice",
+            where="VersionDraft.extra_weights",
+            got="model",
+            fix="give the shipped model as weights=, and other parts under other names",
+        )
+    files: dict[str, Writer] = {f"{k}.json": as_json(v, k) for k, v in draft.documents.items()}
+    for name, weights in {"model": draft.weights, **draft.extra_weights}.items():
+        files[f"{name}.safetensors"] = functools.partial(save_tensors, plain_weights(weights))
+    return files

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -11,39 +11,82 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from headstart.errors import CorruptionError
+from headstart.errors import CorruptionError, InputError, StoreError
 
-__all__ = ["load_tensors", "plain_name", "save_tensors"]
+__all__ = ["load_tensors", "plain_names", "plain_weights", "save_tensors"]
 
 _ALIASES = "headstart.aliases"
 _LARGEST_HEADER = 100 * 2**20
 
 
-def plain_name(name: str) -> str:
-    """A parameter's own name, without what torch.compile and DDP put before it."""
-    return name.replace("_orig_mod.", "").removeprefix("module.")
+def plain_names(names: Iterable[str]) -> dict[str, str]:
+    """Each name of a state dict, and the name without what ``torch.compile`` and DDP put before it.
+
+    ``_orig_mod`` goes wherever it stands; ``module.`` goes where every name begins with it, as DDP's do.
+
+    Raises:
+        InputError: two names become the same.
+    """
+    plain = {name: ".".join(part for part in name.split(".") if part != "_orig_mod") for name in names}
+    if plain and all(name.startswith("module.") for name in plain.values()):
+        plain = {raw: name.removeprefix("module.") for raw, name in plain.items()}
+    if len(set(plain.values())) < len(plain):
+        raise InputError(
+            "two weights have the same name once the wrappers' prefixes are gone",
+            where="weights",
+            got=", ".join(sorted({n for n in plain.values() if list(plain.values()).count(n) > 1})[:5]),
+            fix="give the state dict of one model, not of a model and its wrapper",
+        )
+    return plain
+
+
+def plain_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict under its plain names."""
+    return {plain: weights[raw] for raw, plain in plain_names(weights).items()}
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Writes tensors; those that share their storage are written once and remembered as the same."""
+    """Writes tensors; those that are the same memory are written once and remembered as the same.
+
+    The bytes depend on names, values and ties alone, not on the order of the mapping.
+
+    Raises:
+        InputError: a value is no dense tensor, or has a kind that safetensors does not know.
+        StoreError: the file cannot be written.
+    """
     unique: dict[str, Tensor] = {}
     aliases: dict[str, str] = {}
     seen: dict[tuple[object, ...], str] = {}
-    for raw, tensor in tensors.items():
-        name = plain_name(raw)
-        key = (
-            tensor.data_ptr(),
-            tuple(tensor.shape),
-            tuple(tensor.stride()),
-            tensor.dtype,
-            str(tensor.device),
-        )
+    for name, tensor in sorted(tensors.items()):
+        if not isinstance(tensor, Tensor) or tensor.layout != torch.strided or tensor.is_meta:
+            raise InputError(
+                "only dense tensors that hold values can be stored",
+                where=f"weights, {name}",
+                got=f"{tensor.layout} on {tensor.device}" if isinstance(tensor, Tensor) else tensor,
+                fix="make it dense (`.to_dense()`) and materialize it, or put plain values into a document",
+            )
+        key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, tensor.device)
         if tensor.numel() and key in seen:
             aliases[name] = seen[key]
             continue
         seen[key] = name
         unique[name] = tensor.detach().cpu().contiguous().clone()
-    save_file(unique, str(path), metadata={_ALIASES: json.dumps(aliases)})
+    try:
+        save_file(unique, str(path), metadata={_ALIASES: json.dumps(aliases)})
+    except SafetensorError as error:
+        raise StoreError(
+            "the tensors cannot be written",
+            where=str(path),
+            got=str(error),
+            fix="check the space that is left and the folder; nothing that was committed is lost",
+        ) from error
+    except (ValueError, TypeError, KeyError, RuntimeError) as error:
+        raise InputError(
+            "safetensors does not take these tensors",
+            where="weights",
+            got=f"{type(error).__name__}: {error}",
+            fix="use plain floating, integer or bool tensors, and names that are Unicode text",
+        ) from error
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
@@ -61,7 +104,9 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
             tensors = {name: torch.clone(opened.get_tensor(name)) for name in opened.keys()}  # noqa: SIM118
             aliases = json.loads((opened.metadata() or {}).get(_ALIASES, "{}"))
             return tensors | {name: tensors[source] for name, source in aliases.items()}
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+    except (
+        SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError, OverflowError, RuntimeError
+    ) as error:  # fmt: skip
         raise CorruptionError(
             str(path), expected="a safetensors file", found=f"{type(error).__name__}: {error}"
         ) from error

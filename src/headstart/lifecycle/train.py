@@ -199,8 +199,8 @@ class Run:
         with torch.no_grad():
             for kept, new in zip(average.parameters(), self.model.parameters(), strict=True):
                 kept.lerp_(new, 1.0 - decay)
-            for kept, new in zip(average.buffers(), self.model.buffers(), strict=True):
-                kept.copy_(new)
+            for buffer, latest in zip(average.buffers(), self.model.buffers(), strict=True):
+                buffer.copy_(latest)
 
     def _end_epoch(self) -> None:
         self._sums = self.engine.total(self._sums)
@@ -209,7 +209,7 @@ class Run:
         at, count = self.at, len(self.train)
         at.train_score, at.train_loss = score_sum / count, loss_sum / count
         at.epoch, at.index = at.epoch + 1, 0
-        self.train_curve.append((at.step, at.train_loss, self.schedule.get_last_lr()[0]))
+        self.train_curve.append((at.step, at.train_loss, float(self.schedule.get_last_lr()[0])))
         if not torch.isfinite(torch.tensor(at.train_loss)):
             raise DivergedError(
                 "training diverged: the loss is not finite",

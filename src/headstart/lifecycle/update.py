@@ -83,17 +83,9 @@ def _stages(context: Context) -> Outcome:
     judged = first(lambda: notes.once("judged", lambda: judge(context, received, candidate, pool)))
     failpoint("judged")
     first(lambda: decide(context, received, candidate, judged))
-    record = finished_record(
-        context,
-        pool,
-        candidate,
-        received=received,
-        findings=findings,
-        chosen=chosen,
-        raced=raced,
-        judged=judged,
-        seconds=time.monotonic() - started,
-    )
+    stages = {"findings": findings, "shortlist": chosen, "race": raced, "gate": judged}
+    seconds = time.monotonic() - started
+    record = finished_record(context, pool, candidate, received, stages, seconds=seconds)
     failpoint("before-remember")
     first(lambda: remember(context, pool, received["arrival"]))
     first(lambda: _close(context, record))

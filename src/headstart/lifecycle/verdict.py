@@ -10,19 +10,22 @@ from typing import Any
 __all__ = ["Table", "Verdict"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Table:
     """Paired evidence on one set of items.
 
     Attributes:
         name: ``overall`` or the slice's name.
         n: items.
-        b: old wrong, new right (or new better); c: old right, new wrong (or new worse).
+        b: old wrong, new right (or new better).
+        c: old right, new wrong (or new worse).
         d: mean difference, new minus old; (b - c) / n for right or wrong.
-        p_value: one-sided, of "the new one is no better"; None where not tested.
-        lower, upper: one-sided bounds of d.
+        p_value: one-sided, of "the new one is no better".
+        lower, upper: one-sided bounds of d; infinite where nothing is known.
         margin: loss that still counts as no worse.
-        decision: pass, fail or inconclusive.
+        variance: of one item's difference, groups allowed for; it says how many items are needed.
+        decision: ``pass`` (a loss beyond the margin is ruled out), ``fail`` (it is proven) or
+            ``inconclusive``.
     """
 
     name: str
@@ -30,11 +33,12 @@ class Table:
     b: int
     c: int
     d: float
+    p_value: float
     lower: float
     upper: float
     margin: float
-    p_value: float | None = None
-    decision: str = ""
+    variance: float
+    decision: str = "inconclusive"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; an infinite bound is None."""
@@ -54,7 +58,7 @@ class Verdict:
         overall: evidence on all items.
         slices: evidence on each protected slice.
         regressed: numbers of the items that got worse.
-        settings: alpha, margins, looks.
+        settings: alpha, what this look spends of it, margins, looks.
     """
 
     decision: str

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from headstart.errors import CorruptionError, StoreError
+from headstart.errors import CorruptionError, HeadstartError, StoreError
 from headstart.lifecycle import database as db
-from headstart.lifecycle.artifact import digest_of, identity, open_directory
+from headstart.lifecycle.artifact import MANIFEST, digest_of, open_directory
 from headstart.lifecycle.lineage import replay
-from headstart.lifecycle.store import Store
+
+if TYPE_CHECKING:
+    from headstart.lifecycle.store import Store
 
 __all__ = ["Problem", "last_good", "verify"]
 
@@ -41,7 +43,11 @@ class Problem:
 
 
 def verify(store: Store) -> list[Problem]:
-    """Every file of every version and arrival, names, parents, and the champion against the log."""
+    """Every file of every version and arrival, names, parents, and the champion against the log.
+
+    A complete folder without a row is no problem: it is a commit that was killed before its row, and the
+    same commit, run again, adopts it. Neither are temporary folders, which are swept.
+    """
     found = [*_versions(store), *_arrivals(store), *_champion(store)]
     if not found:
         return []
@@ -51,81 +57,104 @@ def verify(store: Store) -> list[Problem]:
 
 def last_good(store: Store) -> str | None:
     """The newest version whose every file verifies."""
-    for id in reversed(_ids(store)):
-        if not list(_folder(store.places.versions / id, id)):
+    for id in reversed(store.version_ids()):
+        if not list(_folder(store, store.places.versions / id)):
             return id
     return None
 
 
-def _ids(store: Store) -> list[str]:
-    with store._db.read() as connection:
-        return list(connection.execute(sa.select(db.versions.c.id).order_by(db.versions.c.number)).scalars())
-
-
 def _versions(store: Store) -> Iterator[Problem]:
-    known = set(_ids(store))
     with store._db.read() as connection:
         rows = connection.execute(sa.select(db.versions.c.id, db.versions.c.parents)).all()
+    known = {row.id for row in rows}
     for row in rows:
         path = store.places.versions / row.id
-        problems = list(_folder(path, row.id))
+        problems = list(_folder(store, path))
         yield from problems
         if problems:
             continue
-        parents = list(open_directory(path).manifest.get("parents", []))
-        if parents != list(row.parents):
+        parents = open_directory(path).manifest["parents"]
+        if parents != row.parents:
             yield Problem(
                 "parents differ from the manifest's", f"row of {row.id}", str(parents), str(row.parents)
             )
-        for parent in set(parents) - known:
+        for parent in sorted(set(parents) - known):
             yield Problem("a parent is unknown", f"version {row.id}", parent, "no such version")
+    yield from _strangers(store.places.versions, known)
 
 
 def _arrivals(store: Store) -> Iterator[Problem]:
     with store._db.read() as connection:
-        rows = connection.execute(sa.select(db.arrivals).where(db.arrivals.c.kept)).all()
-    for row in rows:
+        rows = connection.execute(sa.select(db.arrivals).order_by(db.arrivals.c.number)).all()
+    for arrival, row in zip(store.arrivals(), rows, strict=False):
+        if not row.kept:
+            continue
         path = store.places.arrivals / row.folder
-        problems = list(_folder(path, row.folder))
+        problems = list(_folder(store, path))
         yield from problems
-        if not problems and open_directory(path).manifest.get("digest") != row.digest:
-            found = str(open_directory(path).manifest.get("digest"))
-            yield Problem("an arrival has another digest", str(path), row.digest, found)
+        if problems:
+            continue
+        manifest = open_directory(path).manifest
+        for name, value in {"digest": row.digest, **row.summary}.items():
+            if manifest[name] != value:
+                what = f"an arrival's {name} differs from the manifest's"
+                yield Problem(what, f"row of arrival {arrival.index}", str(manifest[name]), str(value))
+        if manifest["reference"] is not None:
+            try:
+                arrival.rows()
+            except HeadstartError as error:
+                where = f"arrival {arrival.index}, {manifest['reference']}"
+                yield Problem(error.what, where, f"digest {row.digest}", error.got)
+    yield from _strangers(store.places.arrivals, {row.folder for row in rows})
 
 
 def _champion(store: Store) -> Iterator[Problem]:
-    with store._db.read() as connection:
-        query = sa.select(db.aliases.c.version).where(db.aliases.c.name == "champion")
-        alias = connection.execute(query).scalar()
-    logged = replay(store)
+    alias, logged = store.champion_id(), replay(store)
     if alias != logged:
         yield Problem("the champion is not the one the log leads to", "champion", str(logged), str(alias))
-    if alias is not None and alias not in _ids(store):
+    if alias is not None and alias not in store.version_ids():
         yield Problem("the champion is no version of this store", "champion", "a version", alias)
 
 
-def _folder(path: Path, name: str) -> Iterator[Problem]:
+def _strangers(parent: Path, known: set[str]) -> Iterator[Problem]:
+    for entry in sorted(parent.iterdir()):
+        if entry.name in known or entry.name.startswith(".tmp-"):
+            continue
+        try:
+            open_directory(entry, entry.name)
+        except StoreError:
+            yield Problem("this does not belong here", str(entry), "nothing", "a file or folder not ours")
+
+
+def _folder(store: Store, path: Path) -> Iterator[Problem]:
     try:
-        opened = open_directory(path)
+        opened = open_directory(store.places.fetch(path), path.name)
     except CorruptionError as error:
-        yield Problem("a manifest cannot be read", error.file, error.expected, error.found)
+        yield Problem("a manifest is damaged", error.file, error.expected, error.found)
         return
     except StoreError as error:
         yield Problem(error.what, str(path), "a folder", error.got)
         return
-    if identity(opened.manifest) != name:
-        yield Problem("a manifest was changed", str(path / "manifest.json"), name, identity(opened.manifest))
+    remote = store.places.remote
     files = opened.manifest["files"]
-    for file, entry in files.items():
-        yield from _file(path / file, entry["sha256"])
-    for extra in sorted(p.name for p in path.iterdir() if p.name not in files and p.name != "manifest.json"):
+    for name, entry in files.items():
+        yield from _file(path / name, entry["sha256"])
+        if remote:
+            try:
+                found = remote.digest(path, name)
+            except StoreError as error:
+                found = error.got
+            if found != entry["sha256"]:
+                where = f"{path.parent.name}/{path.name}/{name} at the files' address"
+                yield Problem("a file was changed", where, f"sha256 {entry['sha256']}", f"sha256 {found}")
+    for extra in sorted(p.name for p in path.iterdir() if p.name not in files and p.name != MANIFEST):
         yield Problem("a file does not belong here", str(path / extra), "no such file", "a file")
 
 
 def _file(path: Path, sha256: str) -> Iterator[Problem]:
     try:
-        if path.is_symlink():
-            raise OSError("a link")
+        if path.is_symlink() or not path.is_file():
+            raise OSError("no regular file")
         found = digest_of(path)
     except OSError as error:
         yield Problem("a file cannot be read", str(path), f"sha256 {sha256}", str(error.strerror or error))

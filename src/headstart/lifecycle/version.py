@@ -1,24 +1,23 @@
-"""Versions and arrivals: what the store hands out."""
+"""Versions and events: what the store hands out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from torch import Tensor, nn
 
-from headstart.errors import CorruptionError, InputError, StoreError
+from headstart.errors import CorruptionError, InputError
 from headstart.lifecycle.artifact import Opened
-from headstart.lifecycle.data.rows import Rows, load_rows
-from headstart.lifecycle.tensors import load_tensors
+from headstart.lifecycle.tensors import load_tensors, plain_names
 
 if TYPE_CHECKING:
     from headstart.lifecycle.tasks.base import Task
 
-__all__ = ["Arrival", "ArrivalDraft", "Event", "Version", "VersionDraft"]
+__all__ = ["Event", "Version", "VersionDraft", "naming_last_good"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,12 +67,12 @@ class Version:
         Raises:
             CorruptionError: the file is not what was committed.
         """
-        with self._naming_last_good():
+        with naming_last_good(self.last_good):
             return load_tensors(Opened(self.path, self.manifest).file(f"{part}.safetensors"))
 
     def document(self, name: str) -> Any:
         """A JSON document, checked against its digest."""
-        with self._naming_last_good():
+        with naming_last_good(self.last_good):
             return Opened(self.path, self.manifest).json(name)
 
     def load(self, task: Task, *, part: str = "model") -> nn.Module:
@@ -89,8 +88,11 @@ class Version:
         weights = self.weights(part)
         with seeded(0, "load"):
             model = task.build(Schema.from_dict(self.document("schema")))
+        # A model may itself have a part called ``module``; stored names do not.
+        names = plain_names(model.state_dict())
+        raw = {plain: name for name, plain in names.items()}
         try:
-            model.load_state_dict(weights)
+            model.load_state_dict({raw.get(name, name): value for name, value in weights.items()})
         except RuntimeError as error:
             raise InputError(
                 "the task's model does not fit this version's weights",
@@ -100,24 +102,18 @@ class Version:
             ) from error
         return model.eval()
 
-    def _naming_last_good(self) -> _NamesLastGood:
-        return _NamesLastGood(self.last_good)
 
-
-class _NamesLastGood:
+@contextlib.contextmanager
+def naming_last_good(find: Callable[[], str | None]) -> Iterator[None]:
     """Adds the last good version to a corruption error that passes through."""
-
-    def __init__(self, find: Callable[[], str | None]) -> None:
-        self.find = find
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, CorruptionError) and error.last_good is None:
-            raise CorruptionError(
-                error.file, expected=error.expected, found=error.found, last_good=self.find()
-            ) from error
+    try:
+        yield
+    except CorruptionError as error:
+        if error.last_good is not None:
+            raise
+        raise CorruptionError(
+            error.file, expected=error.expected, found=error.found, last_good=find()
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -145,75 +141,3 @@ class Event:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         return {**self.__dict__, "payload": dict(self.payload)}
-
-
-@dataclass(frozen=True, kw_only=True)
-class ArrivalDraft:
-    """An arrival to be stored: a copy of its rows, or a reference to where they stay."""
-
-    digest: str
-    sides: np.ndarray[Any, Any]
-    rows: Rows | None = None
-    reference: str | None = None
-    note: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Arrival:
-    """One batch of data that came.
-
-    Attributes:
-        index: its number, from 1.
-        digest: SHA-256 of its rows.
-        count: how many rows.
-        counts: rows on each side: train, dev, gate.
-        kept: whether its rows can still be read.
-        note: what was said of it when it came.
-        path: its folder.
-    """
-
-    index: int
-    digest: str
-    count: int
-    counts: Mapping[str, int]
-    kept: bool
-    note: Mapping[str, Any]
-    path: Path
-    opened: Opened | None = field(default=None, repr=False, compare=False)
-
-    def rows(self) -> Rows:
-        """Its rows, checked against the digest.
-
-        Raises:
-            StoreError: forgotten, or the data it refers to changed.
-        """
-        opened = self._opened()
-        reference = opened.manifest["reference"]
-        if reference is None:
-            return load_rows(opened.file("rows.safetensors"))
-        from headstart.lifecycle.data.read import read
-
-        rows = read(reference)
-        if rows.digest() != self.digest:
-            raise StoreError(
-                "the data an arrival refers to have another digest now",
-                where=f"arrival {self.index}, {reference}",
-                got=f"expected {self.digest[:16]}, found {rows.digest()[:16]}",
-                fix="put the file back as it was, or keep copies (reference = false)",
-            )
-        return rows
-
-    def sides(self) -> np.ndarray[Any, Any]:
-        """(n,) int8: the side of each row."""
-        sides = load_tensors(self._opened().file("sides.safetensors"))["sides"]
-        return sides.numpy().astype(np.int8)
-
-    def _opened(self) -> Opened:
-        if not self.kept or self.opened is None:
-            raise StoreError(
-                "this arrival was forgotten",
-                where=f"arrival {self.index}",
-                got=f"digest {self.digest[:16]}",
-                fix="its digest stays in lineage; hand its data in again if they are needed",
-            )
-        return self.opened

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -20,7 +21,7 @@ class MLP(nn.Module):
     def __init__(self, sizes: Sequence[int]) -> None:
         super().__init__()
         layers: list[nn.Module] = [nn.Flatten()]
-        for before, after in zip(sizes[:-1], sizes[1:], strict=True):
+        for before, after in itertools.pairwise(sizes):
             layers += [nn.Linear(before, after), nn.ReLU()]
         self.layers = nn.Sequential(*layers[:-1])
 
@@ -43,8 +44,10 @@ class SmallConvNet(nn.Module):
         super().__init__()
         first, second = widths
         self.features = nn.Sequential(
-            nn.Conv2d(channels, first, 3, padding=1), nn.BatchNorm2d(first), nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True),
-            nn.Conv2d(first, second, 3, padding=1), nn.BatchNorm2d(second), nn.ReLU(), nn.AdaptiveAvgPool2d(2),
+            nn.Conv2d(channels, first, 3, padding=1), nn.BatchNorm2d(first), nn.ReLU(),
+            nn.MaxPool2d(2, ceil_mode=True),
+            nn.Conv2d(first, second, 3, padding=1), nn.BatchNorm2d(second), nn.ReLU(),
+            nn.AdaptiveAvgPool2d(2),
         )  # fmt: skip
         self.head = nn.Linear(4 * second, num_classes)
 
@@ -71,10 +74,13 @@ class CausalTransformer(nn.Module):
         super().__init__()
         self.tokens = nn.Embedding(vocab_size, width)
         self.positions = nn.Embedding(context, width)
-        block = nn.TransformerEncoderLayer(
-            width, heads, 4 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+        # One by one: nn.TransformerEncoder would start every block from copies of the same weights.
+        self.blocks = nn.ModuleList(
+            nn.TransformerEncoderLayer(
+                width, heads, 4 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+            )
+            for _ in range(depth)
         )
-        self.blocks = nn.TransformerEncoder(block, depth, enable_nested_tensor=False)
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, vocab_size)
 
@@ -84,6 +90,7 @@ class CausalTransformer(nn.Module):
         places = torch.arange(length, device=tokens.device)
         mask = nn.Transformer.generate_square_subsequent_mask(length, device=tokens.device)
         hidden = self.tokens(tokens) + self.positions(places)
-        hidden = self.blocks(hidden, mask=mask, is_causal=True)
+        for block in self.blocks:
+            hidden = block(hidden, src_mask=mask, is_causal=True)
         logits: Tensor = self.head(self.norm(hidden))
         return logits

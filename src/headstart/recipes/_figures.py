@@ -1,4 +1,4 @@
-"""Small plots as SVG text, for result folders and the README: no plotting library, the same bytes everywhere."""
+"""Small plots as SVG text, for result folders and the README: the same bytes everywhere."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ def scatter(
         px, py = axes.x(x), axes.y(y)
         parts.append(
             f'<line x1="{px:.1f}" x2="{px:.1f}" y1="{axes.y(y - half):.1f}" y2="{axes.y(y + half):.1f}" '
-            f'stroke="{colour}" stroke-width="1.2"/><circle cx="{px:.1f}" cy="{py:.1f}" r="4.5" fill="{colour}"/>'
+            f'stroke="{colour}" stroke-width="1.2"/>'
+            f'<circle cx="{px:.1f}" cy="{py:.1f}" r="4.5" fill="{colour}"/>'
         )
         parts.append(_text(px + 8, py - 6, name, anchor="start"))
     return _save(path, 700, parts)

@@ -96,8 +96,8 @@ def _losses(raws: Sequence[dict[str, Any]]) -> list[str]:
             gap = statistics.fmean(_later(runs, CHEAP)) - statistics.fmean(_later(runs, best))
             share = sum(_steps(runs, CHEAP)) / sum(_steps(runs, best))
             notes.append(
-                f"On {name} the most accurate start is {best}; tempering at its defaults is {gap:+.2f} points "
-                f"from it at {share:.2f} of its steps ({len(runs)} seeds)."
+                f"On {name} the most accurate start is {best}; tempering at its defaults is {gap:+.2f} "
+                f"points from it at {share:.2f} of its steps ({len(runs)} seeds)."
             )
     return notes
 
@@ -187,7 +187,7 @@ def _text(seed: int, settings: Mapping[str, Any]) -> Stream:
 _SMALL = {"data": "cifar10", "rows": 250, "rounds": 10, "test": 4000, "epochs": 400}
 RECIPE = Recipe(
     slug="spectral-temper",
-    claim="Tempering the spectrum of old weights gives a fresh start's accuracy at less than half of its steps.",
+    claim="Tempering the spectrum of old weights gives a fresh start's accuracy at under half of its steps.",
     scales={
         "toy": {"seeds": [10], "data": "digits", "rows": 40, "rounds": 3, "epochs": 60},
         "small": {**_SMALL, "seeds": list(range(10, 20)), "text_seeds": [10, 11, 12], "conv_seeds": [10, 11]},

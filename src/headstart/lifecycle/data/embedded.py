@@ -1,4 +1,4 @@
-"""Built-in data sets by name: scikit-learn's bundled ones, and published ones from a data folder or the hub."""
+"""Built-in data sets by name: scikit-learn's, and published ones from a folder or the hub."""
 
 from __future__ import annotations
 

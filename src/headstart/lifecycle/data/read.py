@@ -85,9 +85,9 @@ def _read_object(data: Any, source: str) -> Rows:
         return Rows({"x": _array(data[0]), "y": _array(data[1])}, source)
     if isinstance(data, Sequence) and data and all(isinstance(item, Mapping) for item in data):
         return frames.from_records(data, source)
-    if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, (list, str, bytes)):
-        if not isinstance(data, np.ndarray):
-            return frames.read_dataset(data, source)
+    listed = hasattr(data, "__getitem__") and hasattr(data, "__len__")
+    if listed and not isinstance(data, (list, str, bytes, np.ndarray)):
+        return frames.read_dataset(data, source)
     raise InputError(
         "these data are of no kind that can be read",
         where=source,

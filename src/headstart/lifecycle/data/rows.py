@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -181,13 +182,9 @@ def _unpacked(kind: str, name: str, file: Any) -> Array:
             raise ValueError(f"column {name} is {data.dtype}, its kind says {kind}")
         return np.asarray(data)
     offsets, blob = file.get_tensor(name + _OFFSETS).tolist(), data.tobytes()
-    if (
-        offsets[0] != 0
-        or offsets[-1] != len(blob)
-        or any(a > b for a, b in zip(offsets, offsets[1:], strict=False))
-    ):
+    if offsets[0] != 0 or offsets[-1] != len(blob) or any(a > b for a, b in itertools.pairwise(offsets)):
         raise ValueError(f"the offsets of column {name} are wrong")
-    parts = [blob[a:b] for a, b in zip(offsets, offsets[1:], strict=False)]
+    parts = [blob[a:b] for a, b in itertools.pairwise(offsets)]
     values = parts if kind == "bytes" else [part.decode("utf-8", "surrogatepass") for part in parts]
     return _objects(values)
 

@@ -160,8 +160,9 @@ def _champion(task: Task, model: nn.Module, old: Examples, new: Examples) -> Ite
             lower=lower,
             upper=upper,
             severity="notice" if worse else "info",
-            text=f"The champion's {task.metric if kind == 'score' else 'loss'} is {float(right.mean()):.4g} on the new "
-            f"training rows and {float(left.mean()):.4g} on the old ones, which it has seen.",
+            text=f"The champion's {task.metric if kind == 'score' else 'loss'} is "
+            f"{float(right.mean()):.4g} on the new training rows and {float(left.mean()):.4g} on the old "
+            "ones, which it has seen.",
             advice="The champion does worse on what is new: there is something to learn." if worse else "",
             details={"new": float(right.mean()), "old": float(left.mean())},
         )

@@ -35,7 +35,7 @@ def gradient_norms(task: Task, model: nn.Module, examples: Examples, count: int 
 
 @torch.no_grad()
 def activations(model: nn.Module, examples: Examples, count: int = 512) -> tuple[list[Tensor], Tensor | None]:
-    """Mean absolute activation of each unit after every rectifier, and the inputs of the last linear layer."""
+    """Mean absolute activation of each unit after a rectifier, and the inputs of the last linear layer."""
     device = next(model.parameters()).device
     units: list[Tensor] = []
     features: list[Tensor] = []
@@ -90,7 +90,8 @@ def _per_unit(output: Any) -> Tensor:
     values = output.detach().float().abs()
     # Units are channels of images (B, C, H, W) and the last dimension of everything else.
     dims = [0, 2, 3] if values.ndim == 4 else list(range(values.ndim - 1))
-    return values.mean(dim=dims).cpu()
+    means: Tensor = values.mean(dim=dims).cpu()
+    return means
 
 
 @contextlib.contextmanager

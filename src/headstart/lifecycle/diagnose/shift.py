@@ -35,7 +35,9 @@ def _ks(a: Array, b: Array) -> float:
 
 
 def kolmogorov_p(distance: float, effective: float) -> float:
-    """Asymptotic p-value of a Kolmogorov-Smirnov distance: ``2 sum (-1)^(k-1) exp(-2 k^2 x^2)``, ``x = sqrt(n) D``.
+    """Asymptotic p-value of a Kolmogorov-Smirnov distance D.
+
+    With ``x = sqrt(n) D`` it is ``2 sum_k (-1)^(k-1) exp(-2 k^2 x^2)``.
 
     Conservative for values that repeat.
     """
@@ -43,7 +45,8 @@ def kolmogorov_p(distance: float, effective: float) -> float:
     if x < 0.2:
         return 1.0
     terms = (2 * (-1) ** (k - 1) * math.exp(-2 * k * k * x * x) for k in range(1, 101))
-    return min(1.0, max(0.0, sum(terms)))
+    total: float = sum(terms)
+    return min(1.0, max(0.0, total))
 
 
 def mmd(old: Array, new: Array, random: np.random.Generator) -> tuple[float, float]:

@@ -188,7 +188,8 @@ def _expected_steps(context: Context, entrants: list[Entrant]) -> int:
     if (train.stop_at is None and train.patience is None) or not history:
         return run.total_steps
     last = history[-1]
-    return min(run.total_steps, round(last["winner_steps"] * len(run.train) / max(1, last["train_rows"])))
+    scaled: int = round(last["winner_steps"] * len(run.train) / max(1, last["train_rows"]))
+    return min(run.total_steps, scaled)
 
 
 def _parent_builder(

@@ -16,7 +16,7 @@ from headstart.lifecycle.data.split import GATE, TRAIN
 from headstart.lifecycle.entrant import Entrant
 from headstart.lifecycle.failpoints import failpoint
 from headstart.lifecycle.memory import Pool
-from headstart.lifecycle.store import Store, Version, VersionDraft
+from headstart.lifecycle.store import Version, VersionDraft
 from headstart.lifecycle.tasks.base import Schema, Task, score
 from headstart.lifecycle.verdict import Verdict
 
@@ -27,13 +27,12 @@ _SHOWN = 20
 
 def commit(context: Context, received: dict[str, Any], winner: Entrant, record: dict[str, Any]) -> Version:
     """Writes the winner as a version. The same run gives the same version, whenever it is repeated."""
-    parents = tuple(dict.fromkeys(v for v in (winner.plan.parent, received["champion"]) if v))
     shipped = winner.run.final_model().state_dict()
     average = winner.run.average is not None
     draft = VersionDraft(
         weights=shipped,
         extra_weights={"trunk": winner.run.model.state_dict()} if average else {},
-        parents=parents[:1],
+        parents=(winner.plan.parent,) if winner.plan.parent else (),
         documents={
             "task": context.task.describe(),
             "schema": received["schema"],
@@ -186,9 +185,3 @@ def _undecided(task: Task) -> dict[str, Any]:
         "gate_items": 0,
         "gate_digest": fingerprint(task.describe()),
     }
-
-
-def champion_of(store: Store) -> str | None:
-    """Id of the champion, or None."""
-    champion = store.champion()
-    return champion.id if champion else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from headstart.lifecycle.tasks.importing import build_model, describe_model
 __all__ = ["Examples", "Schema", "Task", "predict", "score"]
 
 _CHUNK = 1024
+_Kind = TypeVar("_Kind")
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,9 @@ def _right(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def _majority(train: Tensor, other: Tensor) -> Tensor:
-    values, counts = train.unique(return_counts=True)
-    return (other == values[counts.argmax()]).float()
+    values, counts = torch.unique(train, return_counts=True)
+    rights: Tensor = (other == values[counts.argmax()]).float()
+    return rights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +171,7 @@ class Task:
             "metric": self.metric,
             "group": self.group,
             "slices": list(self.slices),
-            **{key: value for key, value in self.settings.items()},
+            **self.settings,
         }
 
     def infer(self, rows: Rows) -> Schema:
@@ -179,7 +181,7 @@ class Task:
             InputError: the data are wrong; names column, row and count.
         """
         infer = cast(Callable[[Rows], Schema], self.infer_schema)
-        return cast(Schema, _users(lambda: infer(rows), "infer_schema"))
+        return _expected(_users(lambda: infer(rows), "infer_schema"), Schema, "infer_schema")
 
     def check(self, rows: Rows, schema: Schema) -> Schema:
         """Checks a later arrival; returns the schema, widened where an option allows it.
@@ -188,7 +190,9 @@ class Task:
             InputError: the data do not fit the schema.
         """
         check = self.check_rows
-        return schema if check is None else cast(Schema, _users(lambda: check(rows, schema), "check_rows"))
+        if check is None:
+            return schema
+        return _expected(_users(lambda: check(rows, schema), "check_rows"), Schema, "check_rows")
 
     def build(self, schema: Schema) -> nn.Module:
         """A freshly initialized model; draws from the global random state."""
@@ -197,7 +201,7 @@ class Task:
     def encode(self, rows: Rows, schema: Schema) -> Examples:
         """The rows as tensors."""
         encode = cast(Callable[[Rows, Schema], Examples], self.encode_rows)
-        return cast(Examples, _users(lambda: encode(rows, schema), "encode_rows"))
+        return _expected(_users(lambda: encode(rows, schema), "encode_rows"), Examples, "encode_rows")
 
     def loss(self, outputs: Any, targets: Tensor) -> Tensor:
         """Mean loss of a batch."""
@@ -214,13 +218,16 @@ class Task:
 
 @torch.no_grad()
 def predict(model: nn.Module, examples: Examples) -> list[tuple[Any, Tensor]]:
-    """Outputs and targets, in chunks, with the model in evaluation mode (its mode is put back).
+    """Outputs and targets, in chunks, with the model in evaluation mode.
+
+    Every module's own mode is put back, so that layers frozen in evaluation mode stay frozen.
 
     Raises:
         UserCodeError: the model failed.
     """
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    training, results = model.training, []
+    modes = [(module, module.training) for module in model.modules()]
+    results = []
     model.eval()
     try:
         for begin in range(0, len(examples), _CHUNK):
@@ -229,14 +236,40 @@ def predict(model: nn.Module, examples: Examples) -> list[tuple[Any, Tensor]]:
             outputs = _users(lambda inputs=inputs: model(*(i.to(device) for i in inputs)), "the model")  # type: ignore[misc]
             results.append((outputs, part.targets.to(device)))
     finally:
-        model.train(training)
+        for module, training in modes:
+            module.training = training
     return results
 
 
 def score(task: Task, model: nn.Module, examples: Examples) -> Tensor:
-    """(n,) scores of a model on examples, on the CPU."""
-    parts = [task.scores(outputs, targets).float().cpu() for outputs, targets in predict(model, examples)]
+    """(n,) scores of a model on examples, on the CPU.
+
+    Raises:
+        UserCodeError: the model failed, or the scores are not one number for each example.
+    """
+    parts = []
+    for outputs, targets in predict(model, examples):
+        part = task.scores(outputs, targets)
+        if part.shape != targets.shape[:1]:
+            raise UserCodeError(
+                "the scores are not one number for each example",
+                where="score_fn",
+                got=f"shape {list(part.shape)} for {len(targets)} examples",
+                fix="return a tensor of shape (n,), one score for each example",
+            )
+        parts.append(part.float().cpu())
     return torch.cat(parts) if parts else torch.zeros(0)
+
+
+def _expected(value: Any, kind: type[_Kind], where: str) -> _Kind:
+    if not isinstance(value, kind):
+        raise UserCodeError(
+            "the task's code returned the wrong thing",
+            where=where,
+            got=type(value).__name__,
+            fix=f"return {kind.__name__}(...) of headstart.tasks",
+        )
+    return value
 
 
 def _users(work: Callable[[], Any], where: str) -> Any:

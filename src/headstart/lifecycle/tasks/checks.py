@@ -13,7 +13,17 @@ from headstart.errors import InputError
 from headstart.lifecycle.data.rows import Rows
 from headstart.lifecycle.tasks.base import Schema
 
-__all__ = ["check_columns", "class_targets", "first_classes", "later_classes", "places"]
+__all__ = [
+    "check_columns",
+    "checked_names",
+    "class_targets",
+    "extra_allowed",
+    "first_classes",
+    "later_classes",
+    "places",
+    "texts",
+    "unknown_options",
+]
 
 Array = np.ndarray[Any, Any]
 
@@ -26,11 +36,15 @@ def places(mask: Array) -> str:
 
 
 def check_columns(rows: Rows, wanted: Sequence[str], *, known: Sequence[str] | None = None) -> None:
-    """Refuses missing columns, and with ``known`` also columns that no one knows.
+    """Refuses tables without rows, missing columns, and with ``known`` also columns that no one knows.
 
     Raises:
         InputError: names the columns.
     """
+    if not len(rows):
+        raise InputError(
+            "there are no rows", where=rows.source, got="a table of 0 rows", fix="hand in at least one row"
+        )
     missing = [name for name in wanted if name not in rows.columns]
     if missing:
         raise InputError(
@@ -98,11 +112,54 @@ def later_classes(rows: Rows, schema: Schema, *, allow_new: bool) -> Schema:
 
 
 def class_targets(rows: Rows, schema: Schema) -> Tensor:
-    """(n,) int64: number of each row's class."""
-    numbers = {label: index for index, label in enumerate(schema.target["classes"])}
-    return torch.tensor(
-        [numbers[label] for label in _labels(rows, schema.target["column"])], dtype=torch.int64
-    )
+    """(n,) int64: number of each row's class.
+
+    Raises:
+        InputError: a label that is not among the classes of the schema.
+    """
+    target = schema.target
+    numbers = {label: index for index, label in enumerate(target["classes"])}
+    labels = _labels(rows, target["column"])
+    unknown = np.array([label not in numbers for label in labels], dtype=bool)
+    if unknown.any():
+        raise InputError(
+            f"a label is not among the {len(numbers)} known classes",
+            where=f"{rows.source}, column {target['column']}, {places(unknown)}",
+            got=labels[int(unknown.argmax())],
+            fix="check the rows against the schema first: task.check(rows, schema)",
+        )
+    return torch.tensor([numbers[label] for label in labels], dtype=torch.int64)
+
+
+def texts(rows: Rows, name: str) -> list[str]:
+    """The strings of a text column.
+
+    Raises:
+        InputError: it holds numbers or bytes.
+    """
+    values = rows.column(name)
+    if values.dtype != object or (len(values) and not isinstance(values[0], str)):
+        raise InputError(
+            "the text column holds no text",
+            where=f"{rows.source}, column {name}",
+            got="bytes" if values.dtype == object else str(values.dtype),
+            fix="name the column of the text: text='...' in the task",
+        )
+    return list(values.tolist())
+
+
+def checked_names(value: Any, where: str) -> tuple[str, ...]:
+    """A list of column names; a single string is refused, for it would count as its letters.
+
+    Raises:
+        InputError: anything but a list of strings.
+    """
+    listed = isinstance(value, Sequence) and not isinstance(value, str)
+    if not listed or not all(isinstance(name, str) for name in value):
+        raise InputError(
+            "column names must stand in a list", where=where, got=repr(value), fix='write for example ["age"]'
+        )
+    return tuple(value)
 
 
 def extra_allowed(value: str) -> bool:

@@ -13,13 +13,21 @@ from torch import Tensor, nn
 from headstart.errors import InputError
 from headstart.lifecycle.data.rows import Rows
 from headstart.lifecycle.tasks.base import Examples, Schema, Task
-from headstart.lifecycle.tasks.checks import check_columns, class_targets, first_classes, later_classes
+from headstart.lifecycle.tasks.checks import (
+    check_columns,
+    checked_names,
+    class_targets,
+    first_classes,
+    later_classes,
+    places,
+)
 from headstart.nn.models import MLP, SmallConvNet
 from headstart.nn.resnet import ResNet18
 
 __all__ = ["ImageClassification"]
 
 Array = np.ndarray[Any, Any]
+_CHANNELS = (1, 3, 4)
 
 
 def ImageClassification(
@@ -46,10 +54,12 @@ def ImageClassification(
         group, slices, allow_new_classes: as in the tabular task.
     """
     _check_size(size)
+    slices = checked_names(slices, "task.slices")
+    wanted = [image, target, *slices, *([group] if group else [])]
     builders = {None: _conv, "convnet": _conv, "mlp": _mlp, "resnet18": _resnet}
 
     def infer(rows: Rows) -> Schema:
-        check_columns(rows, [image, target])
+        check_columns(rows, wanted)
         pixels = _pixels(rows, image, size, None)
         shape = list(pixels.shape[1:])
         return Schema(
@@ -57,7 +67,7 @@ def ImageClassification(
         )
 
     def check(rows: Rows, schema: Schema) -> Schema:
-        check_columns(rows, [image, target])
+        check_columns(rows, wanted)
         _pixels(rows, image, size, schema.columns[image]["shape"])
         return later_classes(rows, schema, allow_new=allow_new_classes)
 
@@ -73,18 +83,18 @@ def ImageClassification(
         check_rows=check,
         encode_rows=encode,
         group=group,
-        slices=tuple(slices),
+        slices=slices,
         settings={"image": image, "size": size},
     )
 
 
 def _pixels(rows: Rows, name: str, size: int | None, expected: Sequence[int] | None) -> Array:
     values = rows.column(name)
-    if values.dtype == object:
-        pixels = _decoded(rows, name, size)
-    else:
-        pixels = _channels_first(values, rows, name)
-    if size is not None and pixels.shape[-1] != size:
+    files = values.dtype == object
+    if files and not len(rows):  # no file that could tell its shape
+        return np.zeros((0, *(expected or ())), dtype=np.uint8)
+    pixels = _decoded(rows, name, size) if files else _channels_first(values, rows, name)
+    if size is not None and pixels.shape[2:] != (size, size):
         pixels = _resized(pixels, size)
     if expected is not None and list(pixels.shape[1:]) != list(expected):
         raise InputError(
@@ -98,7 +108,7 @@ def _pixels(rows: Rows, name: str, size: int | None, expected: Sequence[int] | N
 
 def _decoded(rows: Rows, name: str, size: int | None) -> Array:
     try:
-        from PIL import Image, UnidentifiedImageError
+        from PIL import Image
     except ImportError as error:
         raise InputError(
             "reading image files needs Pillow",
@@ -109,17 +119,11 @@ def _decoded(rows: Rows, name: str, size: int | None) -> Array:
     images = []
     for number, raw in enumerate(rows.column(name), start=1):
         try:
-            picture = Image.open(io.BytesIO(raw))
-            picture = picture.convert("L" if picture.mode in ("1", "L", "I;16") else "RGB")
+            opened = Image.open(io.BytesIO(raw))
+            picture = opened.convert("L" if opened.mode in ("1", "L", "I;16") else "RGB")
             if size is not None:
                 picture = picture.resize((size, size), Image.Resampling.BOX)
-        except (
-            UnidentifiedImageError,
-            OSError,
-            TypeError,
-            ValueError,
-            Image.DecompressionBombError,
-        ) as error:
+        except Exception as error:  # decoders raise anything from SyntaxError to struct.error
             raise InputError(
                 "an image cannot be read",
                 where=f"{rows.source}, column {name}, row {number}",
@@ -127,12 +131,13 @@ def _decoded(rows: Rows, name: str, size: int | None) -> Array:
                 fix="hand in the bytes of a PNG, JPEG, BMP or WebP file",
             ) from error
         images.append(np.atleast_3d(np.asarray(picture)).transpose(2, 0, 1))
-    shapes = {image.shape for image in images}
-    if len(shapes) > 1:
+    other = np.array([image.shape != images[0].shape for image in images], dtype=bool)
+    if other.any():
+        shape = images[int(other.argmax())].shape
         raise InputError(
             "the images differ in shape",
-            where=f"{rows.source}, column {name}",
-            got=", ".join(str(list(shape)) for shape in sorted(shapes)[:4]),
+            where=f"{rows.source}, column {name}, {places(other)}",
+            got=f"channels, height, width {list(shape)}, and {list(images[0].shape)} in row 1",
             fix="set size= in the task, and do not mix grey and coloured images",
         )
     return np.stack(images)
@@ -148,7 +153,16 @@ def _channels_first(values: Array, rows: Rows, name: str) -> Array:
         )
     if values.ndim == 3:
         return values[:, None]
-    return values.transpose(0, 3, 1, 2) if values.shape[3] in (1, 3, 4) else values
+    if values.shape[3] in _CHANNELS:
+        return values.transpose(0, 3, 1, 2)
+    if values.shape[1] in _CHANNELS:
+        return values
+    raise InputError(
+        "it is not clear which dimension holds the channels",
+        where=f"{rows.source}, column {name}",
+        got=f"shape {list(values.shape)}",
+        fix="hand in arrays of 1, 3 or 4 channels, last or first",
+    )
 
 
 def _resized(pixels: Array, size: int) -> Array:

@@ -32,7 +32,15 @@ def build_model(model: Any, sizes: Mapping[str, Any]) -> nn.Module:
     """
     source = import_object(model) if isinstance(model, str) else model
     if isinstance(source, nn.Module):
-        return fresh_copy(source)
+        try:
+            return fresh_copy(source)
+        except InputError as error:
+            raise InputError(
+                error.what,
+                where=f"task.model, {error.where}",
+                got=error.got,
+                fix="give the model's class, or a function that builds it, instead of a built model",
+            ) from error
     if not callable(source):
         raise InputError(
             "the model is nothing that can be built",
@@ -41,7 +49,8 @@ def build_model(model: Any, sizes: Mapping[str, Any]) -> nn.Module:
             fix="give an nn.Module class, a function that returns one, or 'package.module:name'",
         )
     try:
-        built = source(**_accepted(source, sizes))
+        args, kwargs = _arguments(source, sizes)
+        built = source(*args, **kwargs)
     except HeadstartError:
         raise
     except Exception as error:
@@ -94,14 +103,15 @@ def import_object(path: str) -> Any:
     sys.path.insert(0, os.getcwd())
     try:
         module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise InputError(
-            "there is no such module",
-            where=f"task.model = {path}",
-            got=str(error),
-            fix="run from the folder that holds it, or install it",
-        ) from error
     except Exception as error:
+        # A module that is there but imports one that is not has failed; it is not missing.
+        if isinstance(error, ModuleNotFoundError) and f"{module_name}.".startswith(f"{error.name}."):
+            raise InputError(
+                "there is no such module",
+                where=f"task.model = {path}",
+                got=str(error),
+                fix="run from the folder that holds it, or install it",
+            ) from error
         raise UserCodeError(
             "importing the model's module failed",
             where=f"task.model = {path}",
@@ -120,11 +130,17 @@ def import_object(path: str) -> Any:
     return getattr(module, name)
 
 
-def _accepted(source: Any, sizes: Mapping[str, Any]) -> dict[str, Any]:
+def _arguments(source: Any, sizes: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Sizes by the names a builder has for them; two required names of its own mean in and out features."""
     try:
         parameters = inspect.signature(source).parameters.values()
     except (TypeError, ValueError):
-        return {}
+        return (), {}
+    required = [
+        p for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+    own = len(required) == 2 and not any(p.name in sizes for p in required)
+    args = (sizes["in_features"], sizes["out_features"]) if own else ()
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return {k: v for k, v in sizes.items() if k != "schema"}
-    return {p.name: sizes[p.name] for p in parameters if p.name in sizes}
+        return args, {k: v for k, v in sizes.items() if k != "schema"}
+    return args, {p.name: sizes[p.name] for p in parameters if p.name in sizes}

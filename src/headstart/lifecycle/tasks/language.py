@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from headstart.errors import InputError
 from headstart.lifecycle.data.rows import Rows
 from headstart.lifecycle.tasks.base import Examples, Schema, Task
-from headstart.lifecycle.tasks.checks import check_columns, places
+from headstart.lifecycle.tasks.checks import check_columns, checked_names, places, texts
 from headstart.nn.models import CausalTransformer
 
 __all__ = ["LanguageModel"]
@@ -56,8 +56,11 @@ def LanguageModel(
             fix="give context >= 2 and max_unknown in [0, 1]",
         )
 
+    slices = checked_names(slices, "task.slices")
+    wanted = [text, *slices, *([group] if group else [])]
+
     def infer(rows: Rows) -> Schema:
-        check_columns(rows, [text])
+        check_columns(rows, wanted)
         documents = _documents(rows, text)
         if tokenizer == "char":
             vocabulary = [_UNKNOWN, *sorted(set("".join(documents)) - {_UNKNOWN})]
@@ -72,7 +75,7 @@ def LanguageModel(
         )
 
     def check(rows: Rows, schema: Schema) -> Schema:
-        check_columns(rows, [text])
+        check_columns(rows, wanted)
         joined = "".join(_documents(rows, text))
         known = set(schema.encoding["vocabulary"])
         unknown = sum(character not in known for character in joined) if known else 0
@@ -103,7 +106,7 @@ def LanguageModel(
         metric="negative cross-entropy per token, nats",
         binary=False,
         group=group,
-        slices=tuple(slices),
+        slices=slices,
         settings={"text": text, "context": context, "tokenizer": tokenizer},
     )
 
@@ -129,9 +132,12 @@ def _unigram(train: Tensor, other: Tensor) -> Tensor:
 
 
 def _windows(documents: Sequence[Tensor], context: int) -> Examples:
-    inputs, targets, rows = [], [], []
+    inputs: list[Tensor] = []
+    targets: list[Tensor] = []
+    rows: list[int] = []
     for row, tokens in enumerate(documents):
-        for begin in range(0, max(1, len(tokens) - 1), context):
+        # A document of one token (some tokenizers make them) has nothing to predict and gives no window.
+        for begin in range(0, len(tokens) - 1, context):
             piece = tokens[begin : begin + context + 1]
             window = torch.zeros(context, dtype=torch.int64)
             goal = torch.full((context,), _IGNORED, dtype=torch.int64)
@@ -140,26 +146,22 @@ def _windows(documents: Sequence[Tensor], context: int) -> Examples:
             inputs.append(window)
             targets.append(goal)
             rows.append(row)
+    if not rows:
+        nothing = torch.zeros((0, context), dtype=torch.int64)
+        return Examples(nothing, nothing, torch.zeros(0, dtype=torch.int64))
     return Examples(torch.stack(inputs), torch.stack(targets), torch.tensor(rows))
 
 
 def _tokens(documents: Sequence[str], schema: Schema, tokenizer: str) -> list[Tensor]:
     if tokenizer == "char":
         numbers = {character: index for index, character in enumerate(schema.encoding["vocabulary"])}
-        return [torch.tensor([numbers.get(c, 0) for c in document]) for document in documents]
+        return [torch.tensor([numbers.get(c, 0) for c in document], dtype=torch.int64) for document in documents]
     encode = _hugging_face(tokenizer)
-    return [torch.tensor(encode(document)["input_ids"]) for document in documents]
+    return [torch.tensor(encode(document)["input_ids"], dtype=torch.int64) for document in documents]
 
 
 def _documents(rows: Rows, name: str) -> list[str]:
-    values = rows.column(name)
-    if values.dtype != object or (len(values) and not isinstance(values[0], str)):
-        raise InputError(
-            "the text column holds no text",
-            where=f"{rows.source}, column {name}",
-            got=str(values.dtype),
-            fix="name the column of the text: text='...' in the task",
-        )
+    values = texts(rows, name)
     short = np.array([len(value) < 2 for value in values], dtype=bool)
     if short.any():
         raise InputError(
@@ -168,7 +170,7 @@ def _documents(rows: Rows, name: str) -> list[str]:
             got="fewer than 2 characters",
             fix="leave empty documents out",
         )
-    return list(values.tolist())
+    return values
 
 
 def _hugging_face(name: str) -> Any:

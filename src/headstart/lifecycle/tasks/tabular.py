@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,11 +16,13 @@ from headstart.lifecycle.data.rows import Rows
 from headstart.lifecycle.tasks.base import Examples, Schema, Task
 from headstart.lifecycle.tasks.checks import (
     check_columns,
+    checked_names,
     class_targets,
     extra_allowed,
     first_classes,
     later_classes,
     places,
+    texts,
 )
 from headstart.nn.models import MLP
 
@@ -106,9 +109,8 @@ def TabularRegression(
 
     def infer(rows: Rows) -> Schema:
         check_columns(rows, [target])
-        values = _numbers(rows, target)
-        scale = float(values.std()) or 1.0
-        about = {"column": target, "kind": "number", "mean": float(values.mean()), "scale": scale}
+        mean, scale = _moments(_numbers(rows, target)[:, None])
+        about = {"column": target, "kind": "number", "mean": mean.item(), "scale": scale.item()}
         return inputs.infer(rows, about)
 
     def check(rows: Rows, schema: Schema) -> Schema:
@@ -151,8 +153,16 @@ class _Inputs:
         ignore: bool,
         missing: str,
     ) -> None:
-        self.target, self.columns, self.ignore, self.missing = target, columns, ignore, missing
-        self.aside = {target, *slices, *([group] if group else [])}
+        self.columns = None if columns is None else checked_names(columns, "task.columns")
+        self.ignore, self.missing = ignore, missing
+        self.aside = {target, *checked_names(slices, "task.slices"), *([group] if group else [])}
+        if target in (self.columns or ()):
+            raise InputError(
+                "the target is among the input columns",
+                where="task.columns",
+                got=target,
+                fix="leave it out: a model that is told the answer learns nothing",
+            )
 
     def infer(self, rows: Rows, target: dict[str, Any]) -> Schema:
         names = list(self.columns or [name for name in rows.columns if name not in self.aside])
@@ -185,8 +195,10 @@ class _Inputs:
                     got=f"{'text' if text else values.dtype} {list(values.shape[1:])}",
                     fix=f"hand in {column['kind']} values of shape {column['shape']} as in the first arrival",
                 )
-            if not text:
-                _finite(rows, name, self.missing)
+            if text:
+                texts(rows, name)
+            else:
+                _finite(rows, name, self.missing, column)
 
     def encode(self, rows: Rows, schema: Schema) -> Tensor:
         parts = [_encode_column(rows.column(name), column) for name, column in schema.columns.items()]
@@ -205,19 +217,16 @@ def _column_schema(rows: Rows, name: str) -> dict[str, Any]:
                 fix="leave it out by columns=[...], or use a text or image task",
             )
         return {"kind": "category", "shape": [], "values": found}
-    flat = values.reshape(len(values), -1).astype(np.float64)
-    clean = np.where(np.isfinite(flat), flat, np.nan)
-    with np.errstate(all="ignore"):
-        mean = np.nan_to_num(np.nanmean(clean, axis=0)) if len(clean) else np.zeros(flat.shape[1])
-        scale = np.nan_to_num(np.nanstd(clean, axis=0))
-    scale[scale < 1e-12] = 1.0
+    flat = _flat(values)
+    mean, scale = _moments(flat)
+    usable = flat[_usable(flat)]
     return {
         "kind": "number" if values.ndim == 1 else "vector",
         "shape": list(values.shape[1:]),
         "mean": mean.tolist(),
         "scale": scale.tolist(),
-        "low": float(np.nan_to_num(clean).min()),
-        "high": float(np.nan_to_num(clean).max()),
+        "low": float(usable.min()) if len(usable) else 0.0,
+        "high": float(usable.max()) if len(usable) else 0.0,
     }
 
 
@@ -228,23 +237,53 @@ def _width(column: dict[str, Any]) -> int:
 def _encode_column(values: Array, column: Any) -> Array:
     if column["kind"] == "category":
         known = np.array(column["values"], dtype=object)
-        return (values[:, None] == known[None, :]).astype(np.float32)
-    flat = values.reshape(len(values), -1).astype(np.float64)
-    mean, scale = np.array(column["mean"]), np.array(column["scale"])
-    flat = np.where(np.isfinite(flat), flat, mean)
-    return ((flat - mean) / scale).astype(np.float32)
+        return np.asarray(values[:, None] == known[None, :], dtype=np.float32)
+    scaled = _standardized(_flat(values), column)
+    return np.where(np.isfinite(scaled), scaled, np.float32(0.0))
 
 
-def _finite(rows: Rows, name: str, missing: str) -> None:
-    values = rows.column(name)
-    if missing == "mean" or values.dtype.kind != "f":
+def _flat(values: Array) -> Array:
+    return values.reshape(len(values), math.prod(values.shape[1:])).astype(np.float64)
+
+
+def _usable(values: Array) -> Array:
+    with np.errstate(over="ignore"):
+        return np.asarray(np.isfinite(values.astype(np.float32)))
+
+
+def _standardized(flat: Array, column: Any) -> Array:
+    """(n, width) float32; not finite where the value is not, or is too large for 32 bits."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled: Array = ((flat - np.array(column["mean"])) / np.array(column["scale"])).astype(np.float32)
+    return scaled
+
+
+def _moments(flat: Array) -> tuple[Array, Array]:
+    """Mean and scale of each column over its usable values; a constant column has scale 1.
+
+    Constant is told by range, not by deviation: rounding gives 1e9 + 0.1 in every row a deviation.
+    """
+    mean, scale = np.zeros(flat.shape[1]), np.ones(flat.shape[1])
+    for index, values in enumerate(flat.T):
+        usable = values[_usable(values)]
+        if len(usable):
+            constant = usable.min() == usable.max()
+            mean[index] = usable[0] if constant else usable.mean()
+            scale[index] = 1.0 if constant else usable.std() or 1.0
+    return mean, scale
+
+
+def _finite(rows: Rows, name: str, missing: str, column: Any = None) -> None:
+    if missing == "mean":
         return
-    wrong = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+    flat = _flat(rows.column(name))
+    usable = _usable(flat) if column is None else np.isfinite(_standardized(flat, column))
+    wrong = ~usable.all(axis=1)
     if wrong.any():
         raise InputError(
             f"{int(wrong.sum())} value{'s are' if wrong.sum() > 1 else ' is'} missing or not finite",
-            where=f"{rows.source}, column {name}, {places(wrong)}",
-            got="NaN or infinity",
+            where=f"{rows.source}, column {name}, {places(np.asarray(wrong))}",
+            got=f"{flat[wrong][0][~usable[wrong][0]][0]}",
             fix="fill them in, leave the rows out, or pass missing='mean' to the task",
         )
 

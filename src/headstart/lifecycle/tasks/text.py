@@ -15,7 +15,14 @@ from torch import Tensor, nn
 from headstart.errors import InputError
 from headstart.lifecycle.data.rows import Rows
 from headstart.lifecycle.tasks.base import Examples, Schema, Task
-from headstart.lifecycle.tasks.checks import check_columns, class_targets, first_classes, later_classes
+from headstart.lifecycle.tasks.checks import (
+    check_columns,
+    checked_names,
+    class_targets,
+    first_classes,
+    later_classes,
+    texts,
+)
 from headstart.nn.models import MLP
 
 __all__ = ["TextClassification"]
@@ -52,24 +59,26 @@ def TextClassification(
         group, slices, allow_new_classes: as in the tabular task.
     """
     low, high = _checked(features, ngrams)
+    slices = checked_names(slices, "task.slices")
+    wanted = [text, target, *slices, *([group] if group else [])]
     width = functools.partial(_width, encoder, features)
 
     def vectors(rows: Rows) -> Tensor:
-        texts = _texts(rows, text)
+        documents = texts(rows, text)
         if encoder is not None:
-            return _embedded(texts, encoder)
-        return _hashed(texts, features, low, high)
+            return _embedded(documents, encoder)
+        return _hashed(documents, features, low, high)
 
     def infer(rows: Rows) -> Schema:
-        check_columns(rows, [text, target])
-        _texts(rows, text)
+        check_columns(rows, wanted)
+        texts(rows, text)
         return Schema(
             {text: {"kind": "text", "shape": []}}, first_classes(rows, target), {"input_shape": [width()]}
         )
 
     def check(rows: Rows, schema: Schema) -> Schema:
-        check_columns(rows, [text, target])
-        _texts(rows, text)
+        check_columns(rows, wanted)
+        texts(rows, text)
         return later_classes(rows, schema, allow_new=allow_new_classes)
 
     return Task(
@@ -80,14 +89,14 @@ def TextClassification(
         check_rows=check,
         encode_rows=lambda rows, schema: Examples(vectors(rows), class_targets(rows, schema)),
         group=group,
-        slices=tuple(slices),
+        slices=slices,
         settings={"text": text, "features": features, "ngrams": [low, high], "encoder": encoder},
     )
 
 
-def _hashed(texts: Sequence[str], features: int, low: int, high: int) -> Tensor:
-    counts = np.zeros((len(texts), features), dtype=np.float32)
-    for row, text in enumerate(texts):
+def _hashed(documents: Sequence[str], features: int, low: int, high: int) -> Tensor:
+    counts = np.zeros((len(documents), features), dtype=np.float32)
+    for row, text in enumerate(documents):
         for gram in _grams(_WORD.findall(text.lower()), low, high):
             counts[row, zlib.crc32(gram.encode("utf-8", "surrogatepass")) % features] += 1.0
     norms = np.linalg.norm(counts, axis=1, keepdims=True)
@@ -98,18 +107,6 @@ def _grams(words: Sequence[str], low: int, high: int) -> Iterator[str]:
     for size in range(low, high + 1):
         for begin in range(len(words) - size + 1):
             yield " ".join(words[begin : begin + size])
-
-
-def _texts(rows: Rows, name: str) -> list[str]:
-    values = rows.column(name)
-    if values.dtype != object or (len(values) and not isinstance(values[0], str)):
-        raise InputError(
-            "the text column holds no text",
-            where=f"{rows.source}, column {name}",
-            got=str(values.dtype),
-            fix="name the column of the text: text='...' in the task",
-        )
-    return list(values.tolist())
 
 
 def _load_encoder(name: str) -> tuple[Any, Any]:
@@ -135,15 +132,16 @@ def _load_encoder(name: str) -> tuple[Any, Any]:
 
 
 @torch.no_grad()
-def _embedded(texts: Sequence[str], name: str) -> Tensor:
+def _embedded(documents: Sequence[str], name: str) -> Tensor:
     tokenizer, model = _load_encoder(name)
     parts = []
-    for begin in range(0, len(texts), 64):
-        batch = tokenizer(list(texts[begin : begin + 64]), padding=True, truncation=True, return_tensors="pt")
+    for begin in range(0, len(documents), 64):
+        some = list(documents[begin : begin + 64])
+        batch = tokenizer(some, padding=True, truncation=True, return_tensors="pt")
         hidden = model(**batch).last_hidden_state
         mask = batch["attention_mask"][..., None]
         parts.append((hidden * mask).sum(1) / mask.sum(1).clamp(min=1))
-    return torch.cat(parts).float()
+    return torch.cat(parts).float() if parts else torch.zeros(0, int(model.config.hidden_size))
 
 
 def _width(encoder: str | None, features: int) -> int:

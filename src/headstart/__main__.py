@@ -1,0 +1,7 @@
+"""``python -m headstart``."""
+
+from __future__ import annotations
+
+from headstart.cli import main
+
+main()

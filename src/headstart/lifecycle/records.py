@@ -1,0 +1,87 @@
+"""The log of decisions and the evidence: rows that are added and never changed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from headstart.errors import StoreError
+from headstart.lifecycle import database as db
+from headstart.lifecycle.artifact import as_json
+from headstart.lifecycle.database import Database
+from headstart.lifecycle.failpoints import failpoint
+from headstart.lifecycle.version import Event
+
+__all__ = ["append", "events", "record", "records"]
+
+
+def append(
+    connection: Connection,
+    kind: str,
+    version: str,
+    *,
+    previous: str | None = None,
+    reason: str,
+    payload: Mapping[str, Any],
+) -> Event:
+    """Adds an event to the log, within the caller's transaction.
+
+    Raises:
+        InputError: reason or payload are not JSON.
+    """
+    as_json(reason, "reason")
+    row = {
+        "kind": kind,
+        "version": version,
+        "previous": previous,
+        "reason": reason,
+        "payload": json.loads(as_json(payload, f"payload of {kind}")),
+        "created": time.time(),
+    }
+    key = connection.execute(db.events.insert().values(**row)).inserted_primary_key
+    return Event(number=int(key[0]) if key else 0, **row)
+
+
+def events(database: Database) -> list[Event]:
+    """Every event, oldest first."""
+    with database.read() as connection:
+        rows = connection.execute(sa.select(db.events).order_by(db.events.c.number)).all()
+    return [Event(**row._mapping) for row in rows]
+
+
+def record(database: Database, kind: str, key: str, payload: Mapping[str, Any]) -> None:
+    """Writes a piece of evidence, once.
+
+    Raises:
+        InputError: the payload is not JSON.
+        StoreError: another payload stands under this kind and key.
+    """
+    value = json.loads(as_json(payload, f"record {kind}"))
+    failpoint("before-record")
+    with database.write() as connection:
+        where = (db.records.c.kind == kind) & (db.records.c.key == key)
+        known = connection.execute(sa.select(db.records.c.payload).where(where)).scalar()
+        if known is None:
+            row = {"kind": kind, "key": key, "payload": value, "created": time.time()}
+            connection.execute(db.records.insert().values(**row))
+        elif known != value:
+            raise StoreError(
+                "other evidence stands under this name",
+                where=f"record {kind}/{key}",
+                got="a different payload",
+                fix="evidence is never changed; use another key",
+            )
+    failpoint("after-record")
+
+
+def records(database: Database, kind: str) -> list[tuple[str, dict[str, Any]]]:
+    """All evidence of a kind: (key, payload), oldest first."""
+    with database.read() as connection:
+        query = sa.select(db.records.c.key, db.records.c.payload).where(db.records.c.kind == kind)
+        rows = connection.execute(query.order_by(db.records.c.number)).all()
+    return [(row.key, row.payload) for row in rows]
