@@ -28,7 +28,7 @@ __all__ = ["run"]
 
 # Rows of each arrival; the small first one leaves something to learn.
 SIZES = (150, 150, 250, 350, 400, 497)
-STARTS = ("spectral-temper", "shrink-perturb", "warm", "scratch")
+STARTS = ("spectral-temper", "shrink-perturb", "scratch")
 
 
 def run(

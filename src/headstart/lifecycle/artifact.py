@@ -159,7 +159,7 @@ def _settle(temporary: Path, target: Path, manifest: dict[str, Any]) -> Opened:
             raise
         shutil.rmtree(temporary)
         there = open_directory(target)
-        if there.manifest != manifest:
+        if identity(there.manifest) != identity(manifest):
             raise StoreError(
                 "another content has this name already",
                 where=str(target),

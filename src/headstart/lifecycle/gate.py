@@ -2,7 +2,8 @@
 
 Promote needs all of these, each at error rate alpha (an intersection-union test, so nothing is
 corrected): proof of improvement overall, proof of no loss beyond the margin overall, and the same on
-every protected slice. Proof of harm is reject. Everything else is hold.
+every protected slice. Proof of harm is reject: a loss overall, or one beyond the margin on a slice
+(any one slice will do, so their p-values are corrected by Holm's method). Everything else is hold.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Hashable, Sequence
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from headstart.lifecycle.statistics import (
     binomial_tail,
     bootstrap_bounds,
     group_variance,
+    holm,
     normal_quantile,
     sign_flip_p,
     tango_bound,
@@ -50,11 +52,13 @@ def compare(
     """Judges a candidate by right or wrong on the same n items.
 
     With b = old wrong and new right and c = old right and new wrong, improvement is the exact one-sided
-    McNemar test ``p = P(Bin(b + c, 1/2) >= b) <= alpha``; no loss beyond a margin is the lower bound of
-    Tango's score interval for ``d = (b - c) / n`` above ``-margin``. With groups, items of a group are
-    not independent: p is then the larger of McNemar's and a sign-flip test over groups, and the bounds
-    are the wider of Tango's and of a bootstrap over groups (10,000 draws; never narrower than a Student
-    bound, which is what counts when groups are few).
+    McNemar test ``p = P(Bin(b + c, 1/2) >= b) <= alpha`` together with a lower bound above 0; no loss
+    beyond a margin is a lower bound above ``-margin``. The bounds are those of Tango's score interval
+    for ``d = (b - c) / n``.
+
+    Items of a group are not independent. With groups p is the larger of McNemar's and a sign-flip test
+    over groups, and the bounds are the widest of a bootstrap over groups, a Student bound over groups,
+    and Tango's for as many independent items as the groups are worth.
 
     Args:
         old_correct: (n,) right or wrong of the champion.
@@ -64,7 +68,8 @@ def compare(
         margin: loss overall that counts as none, in [0, 1).
         alpha: error rate, in (0, 0.5].
         slice_margin: the same for slices; the larger of ``margin`` and 0.05 by default.
-        require: ``improvement``, or ``non-inferiority`` to promote what is proven no worse.
+        require: ``improvement``, or ``non-inferiority`` to promote what is proven no worse than the
+            margin; only a loss beyond the margin is then harm.
         look, max_looks: which of how many candidates this gate set judges; each look spends
             ``alpha / max_looks``. Beyond the last look the decision is hold.
 
@@ -80,14 +85,15 @@ def compare(
     def table(name: str, index: Array, limit: float) -> Table:
         b, c = int((difference[index] > 0).sum()), int((difference[index] < 0).sum())
         n, z = len(index), -normal_quantile(spent)
-        p, variance = binomial_tail(b, b + c), (b + c) / n
-        lower, upper = (tango_bound(b, c, n, z, upper=side) for side in (False, True))
-        if codes is not None:
+        better, worse, variance = binomial_tail(b, b + c), binomial_tail(c, b + c), (b + c) / n
+        if codes is None:
+            lower, upper = (tango_bound(b, c, n, z, upper=side) for side in (False, True))
+        else:
             sums, sizes = by_group(difference[index], codes[index])
-            wide = bootstrap_bounds(sums, sizes, spent)
-            lower, upper = min(lower, wide[0]), max(upper, wide[1])
-            p, variance = max(p, sign_flip_p(sums)), group_variance(sums, sizes)
-        return Table(name, n, b, c, (b - c) / n, p, lower, upper, limit, variance)
+            lower, upper = _group_bounds(b, c, sums, sizes, spent)
+            better, worse = max(better, sign_flip_p(sums)), max(worse, sign_flip_p(-sums))
+            variance = group_variance(sums, sizes)
+        return Table(name, n, b, c, (b - c) / n, better, worse, lower, upper, limit, variance)
 
     return _verdict(table, members, difference, settings)
 
@@ -123,8 +129,8 @@ def compare_scores(
         sums, sizes = by_group(part, codes[index])
         lower, upper = bootstrap_bounds(sums, sizes, settings["alpha_spent"])
         b, c, mean = int((part > 0).sum()), int((part < 0).sum()), float(part.mean())
-        variance = group_variance(sums, sizes)
-        return Table(name, len(part), b, c, mean, sign_flip_p(sums), lower, upper, limit, variance)
+        better, worse, variance = sign_flip_p(sums), sign_flip_p(-sums), group_variance(sums, sizes)
+        return Table(name, len(part), b, c, mean, better, worse, lower, upper, limit, variance)
 
     return _verdict(table, members, difference, settings)
 
@@ -186,8 +192,9 @@ def _verdict(
     difference: Array,
     settings: dict[str, Any],
 ) -> Verdict:
-    overall = _judged(table("overall", np.arange(len(difference)), settings["margin"]))
-    tables = [_judged(table(name, index, settings["slice_margin"])) for name, index in members.items()]
+    spent = settings["alpha_spent"]
+    overall = _judged(table("overall", np.arange(len(difference)), settings["margin"]), spent)
+    tables = [_judged(table(name, index, settings["slice_margin"]), spent) for name, index in members.items()]
     decision, reasons = _rule(overall, tables, settings)
     return Verdict(
         decision=decision,
@@ -199,10 +206,28 @@ def _verdict(
     )
 
 
-def _judged(table: Table) -> Table:
+def _group_bounds(b: int, c: int, sums: Array, sizes: Array, alpha: float) -> tuple[float, float]:
+    """Bounds of (b - c) / n for items in groups: the wider of by groups and of Tango's."""
+    low, high = bootstrap_bounds(sums, sizes, alpha)
+    n, z = float(sizes.sum()), -normal_quantile(alpha)
+    single, grouped = (b + c) / n - ((b - c) / n) ** 2, group_variance(sums, sizes)
+    # How many independent items would say as much about d. Groups that are all alike say nothing about
+    # that: their items count, or, when the items are all alike as well, one for each group.
+    alike = grouped <= 1e-12 * single
+    worth = (n if single > 0 else float(len(sums))) if alike else n * single / grouped
+    if len(sums) > 1:
+        share = worth / n
+        low = min(low, tango_bound(b * share, c * share, worth, z, upper=False))
+        high = max(high, tango_bound(b * share, c * share, worth, z, upper=True))
+    return low, high
+
+
+def _judged(table: Table, spent: float) -> Table:
     if table.lower > -table.margin:
         return dataclasses.replace(table, decision="pass")
-    return dataclasses.replace(table, decision="fail" if table.upper < -table.margin else "inconclusive")
+    # The bounds are approximate where items are few, so a proof of harm needs the exact test as well.
+    harmed = table.upper < -table.margin and table.p_worse <= spent
+    return dataclasses.replace(table, decision="fail" if harmed else "inconclusive")
 
 
 def _rule(overall: Table, slices: list[Table], settings: dict[str, Any]) -> tuple[str, list[str]]:
@@ -210,7 +235,7 @@ def _rule(overall: Table, slices: list[Table], settings: dict[str, Any]) -> tupl
         return "hold", [
             f"this gate set has judged {settings['max_looks']} candidate(s) already: let it grow first"
         ]
-    harm = _harm(overall, slices)
+    harm = _harm(overall, slices, settings)
     if harm:
         return "reject", harm
     spent = settings["alpha_spent"]
@@ -233,12 +258,17 @@ def _rule(overall: Table, slices: list[Table], settings: dict[str, Any]) -> tupl
     ]
 
 
-def _harm(overall: Table, slices: list[Table]) -> list[str]:
-    harm = [f"proven worse: the difference is at most {overall.upper:+.4f}"] if overall.upper < 0 else []
+def _harm(overall: Table, slices: list[Table], settings: dict[str, Any]) -> list[str]:
+    spent = settings["alpha_spent"]
+    allowed = overall.margin if settings["require"] == "non-inferiority" else 0.0
+    corrected = holm(np.array([t.p_worse for t in slices]))
+    harmed = [t for t, p in zip(slices, corrected, strict=True) if t.decision == "fail" and p <= spent]
+    worse = overall.upper < -allowed and overall.p_worse <= spent
+    harm = [f"proven worse: the difference is at most {overall.upper:+.4f}"] if worse else []
     return harm + [
-        f"proven worse on {t.name}: at most {t.upper:+.4f}, beyond the margin of {t.margin:g}"
-        for t in slices
-        if t.decision == "fail"
+        f"proven worse on {t.name}: the difference is at most {t.upper:+.4f}, "
+        f"beyond the margin of {t.margin:g}"
+        for t in harmed
     ]
 
 
@@ -292,7 +322,7 @@ def _settings(
         raise InputError(
             "unknown requirement", where="require", got=require, fix="use improvement or non-inferiority"
         )
-    if not all(isinstance(k, int) and k >= 1 for k in (look, max_looks)):
+    if not all(_number(k, Integral) and k >= 1 for k in (look, max_looks)):
         raise InputError(
             "looks are counted from 1", where="look, max_looks", got=(look, max_looks), fix="give >= 1"
         )
@@ -300,10 +330,10 @@ def _settings(
         "margin": float(margin),
         "slice_margin": float(chosen),
         "alpha": float(alpha),
-        "alpha_spent": float(alpha) / max_looks,
+        "alpha_spent": float(alpha) / int(max_looks),
         "require": require,
-        "look": look,
-        "max_looks": max_looks,
+        "look": int(look),
+        "max_looks": int(max_looks),
     }
 
 
@@ -314,5 +344,5 @@ def _in_range(name: str, value: Any, limit: float) -> None:
         )
 
 
-def _number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
+def _number(value: Any, kind: type = Real) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)

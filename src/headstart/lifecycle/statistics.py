@@ -26,7 +26,8 @@ _EXACT_FLIPS = 16
 # Up to so many different groups, draws count how often each kind occurs in place of drawing groups.
 _FEW_KINDS = 64
 _CELLS = 2_000_000
-_MOST_CELLS = 200_000_000
+_MOST_DRAWN = 5_000
+_MOST_FLIPPED = 2_000
 
 
 def normal_quantile(probability: float) -> float:
@@ -63,7 +64,7 @@ def _long_tail(successes: int, trials: int) -> float:
     return math.exp(ways - trials * math.log(2)) * (1 + rest)
 
 
-def tango_statistic(b: int, c: int, n: int, delta: float) -> float:
+def tango_statistic(b: float, c: float, n: float, delta: float) -> float:
     """Tango's score statistic for a difference of paired proportions.
 
     With ``A = 2n``, ``B = -b - c + (2n - b + c) D``, ``C = -c D (1 - D)`` and
@@ -91,8 +92,10 @@ def tango_statistic(b: int, c: int, n: int, delta: float) -> float:
     return gap / math.sqrt(variance)
 
 
-def tango_bound(b: int, c: int, n: int, z: float, *, upper: bool) -> float:
+def tango_bound(b: float, c: float, n: float, z: float, *, upper: bool) -> float:
     """One-sided score bound of (b - c) / n: the D with Z(D) = z (lower) or -z (upper), by bisection.
+
+    Counts need not be whole: items in groups count as fewer.
 
     Args:
         b, c, n: as in :func:`tango_statistic`.
@@ -136,14 +139,15 @@ def bootstrap_bounds(
 
     Groups are drawn with replacement; each draw's value is the sum of differences over the number of
     items. Few groups make a percentile bootstrap too narrow, so the wider of it and of a Student bound
-    on the linearized ratio is taken on each side. The bounds do not depend on the order of the groups,
-    nor on how often every item is repeated within its group.
+    on the linearized ratio is taken on each side. Above 5,000 different groups the two agree and the
+    Student bound stands alone. The bounds do not depend on the order of the groups, nor on how often
+    every item is repeated within its group, and exchanging old and new mirrors them.
 
     Args:
         sums: (g,) sum of the differences in each group.
         sizes: (g,) number of items in each group.
         alpha: error rate of each bound, in (0, 0.5].
-        draws: bootstrap draws; fewer above 20,000 groups, never below 1,000.
+        draws: bootstrap draws.
         seed: of the draws; the same input gives the same bounds.
 
     Returns:
@@ -152,29 +156,32 @@ def bootstrap_bounds(
     groups = len(sums)
     if groups < 2:
         return -math.inf, math.inf
-    means = _bootstrap_means(sums, sizes, draws, seed)
-    low, high = (float(v) for v in np.quantile(means, [alpha, 1 - alpha]))
     mean = float(sums.sum() / sizes.sum())
     half = student_quantile(alpha, groups - 1) * math.sqrt(group_variance(sums, sizes) / float(sizes.sum()))
+    kinds, counts = np.unique(np.stack([sums, sizes], axis=1), axis=0, return_counts=True)
+    if len(kinds) > _MOST_DRAWN:
+        return mean - half, mean + half
+    # Draws do not depend on which of the two models is called old, so that exchanging them mirrors all.
+    sign = -1 if (float(counts @ kinds[:, 0]) or float(counts @ kinds[:, 0] ** 3)) < 0 else 1
+    order = np.lexsort((kinds[:, 1], sign * kinds[:, 0]))
+    kinds, counts = (kinds * [sign, 1])[order], counts[order]
+    means = sign * _bootstrap_means(kinds, counts, draws, seed)
+    low, high = (float(v) for v in np.quantile(means, [alpha, 1 - alpha]))
     return min(low, mean - half), max(high, mean + half)
 
 
-def _bootstrap_means(sums: Array, sizes: Array, draws: int, seed: int) -> Array:
-    pairs = np.stack([sums, sizes], axis=1)
-    kinds, counts = np.unique(pairs, axis=0, return_counts=True)
-    random, groups = np.random.Generator(np.random.PCG64(seed)), len(sums)
+def _bootstrap_means(kinds: Array, counts: Array, draws: int, seed: int) -> Array:
+    random, groups = np.random.Generator(np.random.PCG64(seed)), int(counts.sum())
     if len(kinds) <= _FEW_KINDS:
         times = random.multinomial(groups, counts / groups, size=draws)
         return np.asarray((times @ kinds[:, 0]) / (times @ kinds[:, 1]))
     sums, sizes = np.repeat(kinds, counts, axis=0).T.copy()  # sorted: the order given must not matter
     equal = bool((sizes == sizes[0]).all())
-    draws = max(1000, min(draws, _MOST_CELLS // groups))
-    values = np.empty(draws)
-    for begin in range(0, draws, max(1, _CELLS // groups)):
-        count = min(max(1, _CELLS // groups), draws - begin)
-        index = random.integers(0, groups, size=(count, groups), dtype=np.int32)
+    values, rows = np.empty(draws), max(1, _CELLS // groups)
+    for begin in range(0, draws, rows):
+        index = random.integers(0, groups, size=(min(rows, draws - begin), groups), dtype=np.int32)
         items = groups * sizes[0] if equal else sizes[index].sum(1)
-        values[begin : begin + count] = sums[index].sum(1) / items
+        values[begin : begin + rows] = sums[index].sum(1) / items
     return values
 
 
@@ -182,12 +189,13 @@ def sign_flip_p(sums: Array, *, draws: int = 10_000, seed: int = 0) -> float:
     """One-sided p-value that the mean difference is above 0, by flipping the sign of whole groups.
 
     Exact (all sign patterns) up to 16 groups that differ from 0; above that by seeded draws, counting
-    the observed pattern as one of them. Assumes that without a difference each group's sum is symmetric
-    about 0.
+    the observed pattern as one of them. Beyond 2,000 groups of different size only the largest are
+    flipped one by one; all others together are a normal variable. Assumes that without a difference
+    each group's sum is symmetric about 0.
 
     Args:
         sums: (g,) sum of the differences in each group.
-        draws: sign patterns drawn; fewer above 20,000 groups, never below 1,000.
+        draws: sign patterns drawn.
         seed: of the draws; the same input gives the same p-value.
     """
     moved = sums[sums != 0]
@@ -203,19 +211,19 @@ def sign_flip_p(sums: Array, *, draws: int = 10_000, seed: int = 0) -> float:
         larger = int(((2 * ups - counts) @ kinds >= observed).sum())
         return (larger + 1) / (draws + 1)
     ordered = np.repeat(kinds, counts)  # sorted: the order given must not matter
-    draws = max(1000, min(draws, _MOST_CELLS // groups))
+    ordered, small = ordered[-_MOST_FLIPPED:], ordered[:-_MOST_FLIPPED]
+    rest, rows = math.sqrt(float(small @ small)), max(1, _CELLS // len(ordered))
     larger = 0
-    for begin in range(0, draws, max(1, _CELLS // groups)):
-        count = min(max(1, _CELLS // groups), draws - begin)
-        ups = random.integers(0, 2, size=(count, groups), dtype=np.int8)
-        larger += int((2 * (ups @ ordered) - ordered.sum() >= observed).sum())
+    for begin in range(0, draws, rows):
+        ups = random.integers(0, 2, size=(min(rows, draws - begin), len(ordered)), dtype=np.int8)
+        totals = 2 * (ups @ ordered) - ordered.sum() + rest * random.standard_normal(len(ups))
+        larger += int((totals >= observed).sum())
     return (larger + 1) / (draws + 1)
 
 
 def holm(p_values: Array) -> Array:
     """Holm's adjusted p-values: the family-wise error rate stays at alpha whatever their dependence."""
-    order = np.argsort(p_values, kind="stable")
-    count = len(p_values)
+    order, count = np.argsort(p_values, kind="stable"), len(p_values)
     adjusted = np.maximum.accumulate((count - np.arange(count)) * p_values[order])
     result = np.empty(count)
     result[order] = np.minimum(adjusted, 1.0)

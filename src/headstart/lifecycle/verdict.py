@@ -21,11 +21,12 @@ class Table:
         c: old right, new wrong (or new worse).
         d: mean difference, new minus old; (b - c) / n for right or wrong.
         p_value: one-sided, of "the new one is no better".
+        p_worse: the same test turned round, of "the new one is no worse".
         lower, upper: one-sided bounds of d; infinite where nothing is known.
         margin: loss that still counts as no worse.
         variance: of one item's difference, groups allowed for; it says how many items are needed.
-        decision: ``pass`` (a loss beyond the margin is ruled out), ``fail`` (it is proven) or
-            ``inconclusive``.
+        decision: ``pass`` (a loss beyond the margin is ruled out), ``fail`` (it is proven, by ``upper``
+            and by ``p_worse``) or ``inconclusive``.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Table:
     c: int
     d: float
     p_value: float
+    p_worse: float
     lower: float
     upper: float
     margin: float

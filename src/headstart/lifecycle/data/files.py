@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,30 +13,33 @@ import numpy as np
 
 from headstart.errors import InputError
 from headstart.lifecycle.data.frames import from_records, read_arrow
-from headstart.lifecycle.data.rows import Rows
+from headstart.lifecycle.data.rows import Rows, float_holds
 
 __all__ = ["read_csv", "read_jsonl", "read_parquet", "read_text"]
 
 # Text is cut into rows of about so many characters, at blank lines.
 _BLOCK = 1000
+# A cell of more characters is no number; Python itself refuses to convert whole numbers over 4,300 digits.
+_LONGEST_NUMBER = 400
 
 
 def read_csv(path: Path) -> Rows:
     """A CSV file with a header, separated by comma, semicolon or tab.
 
-    A column of numbers becomes int64 or float64 (empty cells NaN); anything else, and numbers with
-    leading zeros, stays text.
+    Space around a cell is dropped. A column of numbers becomes int64 or float64 (empty cells NaN);
+    anything else stays text, and so do numbers with leading zeros and whole numbers too large to be
+    kept exactly.
     """
     text = _utf8(path)
     separator = "\t" if path.suffix.lower() == ".tsv" else _separator(text)
     try:
-        records = list(csv.reader(text.splitlines(keepends=True), delimiter=separator, strict=True))
+        records = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
     except csv.Error as error:
         raise InputError(
             "the file is no valid CSV",
             where=str(path),
             got=str(error),
-            fix="check for a quote that is never closed",
+            fix=f"check for a quote that is never closed, or a cell over {csv.field_size_limit()} characters",
         ) from error
     records = [record for record in records if record]
     header = [name.strip() for name in records[0]] if records else []
@@ -63,7 +67,7 @@ def read_csv(path: Path) -> Rows:
 def read_jsonl(path: Path) -> Rows:
     """One JSON object a line, all with the same keys."""
     records = []
-    for number, line in enumerate(_utf8(path).splitlines(), start=1):
+    for number, line in enumerate(_utf8(path).split("\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -101,7 +105,8 @@ def read_parquet(path: Path) -> Rows:
             fix="pip install 'headstart[data]'",
         ) from error
     try:
-        table = pyarrow.parquet.read_table(path)
+        with pyarrow.parquet.ParquetFile(path) as file:
+            table = file.read()
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise InputError(
             "the file is no valid Parquet",
@@ -117,9 +122,14 @@ def read_text(path: Path) -> Rows:
 
     Joined by blank lines the blocks are the file again.
     """
+    text = _utf8(path)
+    if not text.strip():
+        raise InputError("there are no rows", where=str(path), got="blank lines", fix="hand in text")
     blocks: list[str] = []
-    for paragraph in _utf8(path).strip("\n").split("\n\n"):
-        if blocks and len(blocks[-1]) + len(paragraph) <= _BLOCK:
+    for paragraph in text.split("\n\n"):
+        # No block of fewer than two characters: a language model predicts nothing there.
+        short = bool(blocks) and min(len(blocks[-1]), len(paragraph)) < 2
+        if short or (blocks and len(blocks[-1]) + len(paragraph) <= _BLOCK):
             blocks[-1] += "\n\n" + paragraph
         else:
             blocks.append(paragraph)
@@ -140,6 +150,13 @@ def _utf8(path: Path) -> str:
             got=repr(raw[error.start : error.start + 4]),
             fix="save it as UTF-8",
         ) from error
+    if "\x00" in text:
+        raise InputError(
+            "the file holds NUL bytes, so it is no text",
+            where=f"{path}, line {text[: text.index(chr(0))].count(chr(10)) + 1}",
+            got="byte 0",
+            fix="save it as UTF-8 text (UTF-16 looks like this), or correct its ending",
+        )
     return text.replace("\r\n", "\n")
 
 
@@ -154,7 +171,8 @@ def _typed(cells: Iterable[str]) -> np.ndarray[Any, Any]:
     if filled and all(_plain_number(value) for value in filled):
         if len(filled) == len(values) and all(_whole(value) for value in values):
             return np.array([int(value) for value in values], dtype=np.int64)
-        return np.array([float(value) if value else np.nan for value in values], dtype=np.float64)
+        if all(float_holds(int(value)) for value in filled if _digits(value)):
+            return np.array([float(value) if value else np.nan for value in values], dtype=np.float64)
     array = np.empty(len(values), dtype=object)
     array[:] = values
     return array
@@ -164,6 +182,8 @@ def _plain_number(value: str) -> bool:
     digits = value.lstrip("+-")
     if (len(digits) > 1 and digits[0] == "0" and digits[1].isdigit()) or "_" in value:
         return False
+    if len(digits) > _LONGEST_NUMBER:
+        return False
     try:
         float(value)
     except ValueError:
@@ -171,9 +191,13 @@ def _plain_number(value: str) -> bool:
     return True
 
 
-def _whole(value: str) -> bool:
+def _digits(value: str) -> bool:
     digits = value.lstrip("+-")
-    return digits.isascii() and digits.isdecimal() and abs(int(value)) < 2**63
+    return digits.isascii() and digits.isdecimal()
+
+
+def _whole(value: str) -> bool:
+    return _digits(value) and -(2**63) <= int(value) < 2**63
 
 
 def _no_constant(name: str) -> float:

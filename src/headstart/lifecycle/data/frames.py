@@ -2,45 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from headstart.errors import HeadstartError, InputError, UserCodeError
-from headstart.lifecycle.data.rows import Rows
+from headstart.lifecycle.data.rows import Rows, is_numbers, number_column
 
-__all__ = ["from_records", "is_frame", "read_arrow", "read_dataset", "read_frame"]
+__all__ = ["column_of", "from_records", "is_frame", "read_arrow", "read_dataset", "read_frame"]
 
 
 def is_frame(data: Any) -> bool:
     """Whether this is a pandas or polars frame or an Arrow table."""
     module = type(data).__module__.split(".")[0]
-    return module in ("pandas", "polars", "pyarrow") and hasattr(data, "columns")
+    return module in ("pandas", "polars", "pyarrow") and hasattr(type(data), "columns")
 
 
 def read_frame(data: Any, source: str) -> Rows:
     """A pandas or polars frame, or an Arrow table."""
     if type(data).__module__.split(".")[0] == "pyarrow":
         return read_arrow(data, source)
-    names = [str(name) for name in data.columns]
-    if len(set(names)) != len(names):
-        raise InputError(
-            "the frame uses a column name twice",
-            where=source,
-            got=", ".join(sorted({n for n in names if names.count(n) > 1})),
-            fix="rename its columns",
-        )
-    return Rows({name: _series(data[key]) for name, key in zip(names, data.columns, strict=True)}, source)
+    if hasattr(data, "collect"):  # a lazy frame of polars
+        data = data.collect()
+    keys = list(data.columns)
+    names = [str(name) for name in keys]
+    _refuse_twice(names, source)
+    columns = {name: column_of(name, data[key], source) for name, key in zip(names, keys, strict=True)}
+    return Rows(columns, source)
 
 
 def read_arrow(table: Any, source: str) -> Rows:
     """An Arrow table; an image struct (bytes, path) gives its bytes."""
+    _refuse_twice(table.column_names, source)
     columns = {}
     for name in table.column_names:
         values = table.column(name).to_pylist()
-        if values and isinstance(values[0], Mapping) and "bytes" in values[0]:
-            values = [value["bytes"] for value in values]
+        if any(isinstance(value, Mapping) and "bytes" in value for value in values):
+            values = [value["bytes"] if isinstance(value, Mapping) else value for value in values]
         columns[name] = _column(name, values, source)
     return Rows(columns, source)
 
@@ -72,18 +72,8 @@ def read_dataset(data: Any, source: str) -> Rows:
     """
     name = source if source != "memory" else type(data).__name__
     records = []
-    for index in range(len(data)):
-        try:
-            item = data[index]
-        except HeadstartError:
-            raise
-        except Exception as error:
-            raise UserCodeError(
-                "the data set failed",
-                where=f"{name}, item {index}",
-                got=f"{type(error).__name__}: {error}",
-                fix="mend its __getitem__; the cause stands above",
-            ) from error
+    for index in range(_users(lambda: len(data), name, "__len__")):
+        item = _users(functools.partial(data.__getitem__, index), f"{name}, item {index}", "__getitem__")
         if isinstance(item, Mapping):
             records.append(dict(item))
         elif isinstance(item, (tuple, list)) and len(item) == 2:
@@ -100,12 +90,55 @@ def read_dataset(data: Any, source: str) -> Rows:
     return from_records(records, name)
 
 
-def _series(series: Any) -> np.ndarray[Any, Any]:
-    array = np.asarray(series.to_numpy() if hasattr(series, "to_numpy") else series)
-    if array.dtype.kind in "OUST":
-        values = [None if _missing(value) else value for value in array.tolist()]
-        return _column(str(series.name), values, "frame")
-    return array
+def column_of(name: str, value: Any, source: str) -> np.ndarray[Any, Any]:
+    """One column: an array, tensor, series, Arrow array, frame of numbers, or an iterable of values.
+
+    Raises:
+        InputError: a single value, or values that make no column.
+    """
+    if hasattr(value, "detach"):
+        return _tensor(value)
+    if isinstance(value, np.ma.MaskedArray):
+        return _column(name, value.tolist(), source)
+    if isinstance(value, np.ndarray):
+        return value
+    if hasattr(value, "to_pylist"):
+        return _column(name, value.to_pylist(), source)
+    if hasattr(value, "to_numpy"):
+        array = np.asarray(value.to_numpy())
+        if array.ndim != 1 or array.dtype.kind not in "OUST":
+            return array
+        return _column(name, [None if _missing(item) else item for item in array.tolist()], source)
+    if isinstance(value, (str, bytes, Mapping, set, frozenset)) or not hasattr(value, "__iter__"):
+        raise InputError(
+            "a column is a single value, or has no order",
+            where=f"{source}, column {name}",
+            got=value,
+            fix="give a list or an array with one value for each row",
+        )
+    return _column(name, list(value), source)
+
+
+def _users(work: Callable[[], Any], where: str, name: str) -> Any:
+    try:
+        return work()
+    except HeadstartError:
+        raise
+    except Exception as error:
+        raise UserCodeError(
+            "the data set failed",
+            where=where,
+            got=f"{type(error).__name__}: {error}",
+            fix=f"mend its {name}; the cause stands above",
+        ) from error
+
+
+def _refuse_twice(names: Sequence[str], source: str) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(
+            "the table uses a column name twice", where=source, got=", ".join(twice), fix="rename its columns"
+        )
 
 
 def _missing(value: Any) -> bool:
@@ -118,38 +151,35 @@ def _column(name: str, values: Sequence[Any], source: str) -> np.ndarray[Any, An
         return _vectors(name, plain, source)
     if all(isinstance(value, bool) for value in plain):
         return np.array(plain, dtype=np.bool_)
-    numbers = all(
-        value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)) for value in plain
-    )
-    if numbers and any(value is not None for value in plain):
-        if all(isinstance(value, int) and abs(value) < 2**63 for value in plain):
-            return np.array(plain, dtype=np.int64)
-        return np.array([np.nan if v is None else float(v) for v in plain], dtype=np.float64)
+    if is_numbers(plain):
+        return number_column(name, plain, source)
     array = np.empty(len(plain), dtype=object)
     array[:] = plain
     wrong = next((i for i, value in enumerate(plain) if not isinstance(value, type(plain[0]))), None)
     if wrong is not None or not isinstance(plain[0], (str, bytes)):
         row = wrong or 0
         raise InputError(
-            "a column mixes kinds of values, or misses one",
+            "a column mixes kinds of values, misses one, or holds none of the supported kinds",
             where=f"{source}, column {name}, row {row + 1}",
             got=plain[row],
-            fix="give only numbers, only strings or only bytes in a column",
+            fix="give only numbers, only strings or only bytes; times, for example, as seconds",
         )
     return array
 
 
 def _vectors(name: str, values: Sequence[Any], source: str) -> np.ndarray[Any, Any]:
-    shapes = {np.shape(value) for value in values}
+    array, shapes = np.empty(0, dtype=object), set[tuple[int, ...]]()
     try:
-        array = np.asarray([np.asarray(value) for value in values])
-    except ValueError:
-        array = np.empty(0, dtype=object)
+        arrays = [np.asarray(value) for value in values]
+        shapes = {value.shape for value in arrays}
+        array = np.asarray(arrays)
+    except (ValueError, OverflowError):  # ragged
+        pass
     if len(shapes) != 1 or array.dtype.kind not in "iufb":
         raise InputError(
             "the values of a column are no arrays of one shape",
             where=f"{source}, column {name}",
-            got=", ".join(str(list(shape)) for shape in list(shapes)[:4]),
+            got=f"{str(values[0])[:80]}; shapes {', '.join(str(list(s)) for s in sorted(shapes)[:4])}",
             fix="give numbers, in arrays of one shape",
         )
     return array
@@ -157,7 +187,20 @@ def _vectors(name: str, values: Sequence[Any], source: str) -> np.ndarray[Any, A
 
 def _item(value: Any) -> Any:
     if hasattr(value, "detach"):
-        value = value.detach().cpu().numpy()
+        value = _tensor(value)
+    elif hasattr(value, "__array_interface__") and not isinstance(
+        value, np.generic
+    ):  # such as Pillow's images
+        value = np.asarray(value)
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
         return value.item()
     return value
+
+
+def _tensor(value: Any) -> np.ndarray[Any, Any]:
+    value = value.detach().cpu()
+    if value.is_sparse:
+        value = value.to_dense()
+    if str(value.dtype) == "torch.bfloat16":  # NumPy has none
+        value = value.float()
+    return np.asarray(value.numpy())

@@ -17,11 +17,17 @@ _ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 def read_folder(path: Path) -> Rows:
     """A folder of class folders: columns ``image`` (the files' bytes) and ``label`` (the folder's name).
 
+    Names that begin with a dot are left out.
+
     Raises:
         InputError: there is no image in a class folder, or a link leads out of the folder.
     """
     root = path.resolve()
-    files = sorted(file for file in path.glob("*/*") if file.suffix.lower() in _ENDINGS)
+    files = sorted(
+        file
+        for file in path.glob("*/*")
+        if file.suffix.lower() in _ENDINGS and not file.name.startswith(".") and file.parent.name[0] != "."
+    )
     for file in files:
         if not file.resolve().is_relative_to(root) or not file.is_file():
             raise InputError(

@@ -29,7 +29,7 @@ def read(data: Any, *, source: str | None = None) -> Rows:
     if isinstance(data, Rows):
         rows = data
     elif isinstance(data, (str, Path)):
-        rows = _read_path(Path(data))
+        rows = _read_path(data)
     else:
         rows = _read_object(data, source or "memory")
     if source is not None:
@@ -39,7 +39,19 @@ def read(data: Any, *, source: str | None = None) -> Rows:
     return rows
 
 
-def _read_path(path: Path) -> Rows:
+def _read_path(data: str | Path) -> Rows:
+    try:
+        return _read_file(Path(data), str(data))
+    except OSError as error:
+        raise InputError(
+            "the file or folder cannot be read",
+            where="data",
+            got=f"{str(data)[:80]}: {error.strerror or error}",
+            fix="check the path, its permissions and the disk",
+        ) from error
+
+
+def _read_file(path: Path, name: str) -> Rows:
     from headstart.lifecycle.data import files, images
 
     readers: dict[str, Callable[[Path], Rows]] = {
@@ -50,10 +62,12 @@ def _read_path(path: Path) -> Rows:
         ".parquet": files.read_parquet,
         ".txt": files.read_text,
     }
-    name = str(path)
-    if "\x00" in name or not path.exists():
+    if not name or "\x00" in name or not path.exists():
         raise InputError(
-            "there is no such file or folder", where="data", got=name, fix="check the path and its spelling"
+            "there is no such file or folder",
+            where="data",
+            got=name or "an empty name",
+            fix="check the path and its spelling",
         )
     if path.is_dir():
         return images.read_folder(path)
@@ -77,16 +91,19 @@ def _read_path(path: Path) -> Rows:
 def _read_object(data: Any, source: str) -> Rows:
     from headstart.lifecycle.data import frames
 
+    def table(columns: Mapping[Any, Any]) -> Rows:
+        return Rows({str(n): frames.column_of(str(n), v, source) for n, v in columns.items()}, source)
+
     if isinstance(data, Mapping):
-        return Rows({str(name): _array(value) for name, value in data.items()}, source)
+        return table(data)
     if frames.is_frame(data):
         return frames.read_frame(data, source)
-    if isinstance(data, tuple) and len(data) == 2 and all(hasattr(part, "__len__") for part in data):
-        return Rows({"x": _array(data[0]), "y": _array(data[1])}, source)
     if isinstance(data, Sequence) and data and all(isinstance(item, Mapping) for item in data):
         return frames.from_records(data, source)
+    if isinstance(data, tuple) and len(data) == 2 and all(hasattr(part, "__len__") for part in data):
+        return table({"x": data[0], "y": data[1]})
     listed = hasattr(data, "__getitem__") and hasattr(data, "__len__")
-    if listed and not isinstance(data, (list, str, bytes, np.ndarray)):
+    if listed and not isinstance(data, (tuple, list, str, bytes, np.ndarray)):
         return frames.read_dataset(data, source)
     raise InputError(
         "these data are of no kind that can be read",
@@ -94,24 +111,3 @@ def _read_object(data: Any, source: str) -> Rows:
         got=type(data).__name__,
         fix="give a path, a mapping of columns, a pair (X, y), a frame or a map-style torch Dataset",
     )
-
-
-def _array(value: Any) -> np.ndarray[Any, Any]:
-    if hasattr(value, "detach"):
-        value = value.detach().cpu().numpy()
-    if isinstance(value, np.ndarray):
-        return value
-    items = list(value) if hasattr(value, "__iter__") else [value]
-    if any(isinstance(item, (str, bytes)) or item is None for item in items):
-        array = np.empty(len(items), dtype=object)
-        array[:] = items
-        return array
-    try:
-        return np.asarray(items)
-    except ValueError as error:
-        raise InputError(
-            "a column's values differ in shape",
-            where="memory",
-            got=str(error).splitlines()[0],
-            fix="give values of one shape",
-        ) from error

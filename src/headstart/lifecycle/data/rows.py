@@ -18,6 +18,7 @@ __all__ = ["Rows", "concat", "load_rows", "save_rows"]
 
 Array = np.ndarray[Any, Any]
 _OFFSETS = "#offsets"
+_STORED = ("int64", "float64", "float32", "bool", "uint8")
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,9 @@ class Rows:
         return len(next(iter(self.columns.values())))
 
     def take(self, indices: Any) -> Rows:
-        """The rows with these numbers (from 0), in this order."""
-        index = np.asarray(indices, dtype=np.int64)
+        """The rows with these numbers (from 0), in this order; or those where a mask is true."""
+        index = np.asarray(indices)
+        index = np.flatnonzero(index) if index.dtype == np.bool_ else index.astype(np.int64)
         return Rows({name: value[index] for name, value in self.columns.items()}, self.source)
 
     def drop(self, *names: str) -> Rows:
@@ -89,13 +91,13 @@ class Rows:
     def row_digests(self, names: Sequence[str] | None = None) -> list[str]:
         """SHA-256 of each row over these columns (all by default).
 
-        Equal numbers are equal whatever type their column was read as: 1 and 1.0 are the same value,
-        "1" and "01" are not.
+        A row's digest depends on that row alone, and equal numbers are equal whatever type their column
+        was read as: 1 and 1.0 are the same value, "1" and "01" are not.
         """
         chosen = sorted(self.columns if names is None else names)
         hashes = [hashlib.sha256() for _ in range(len(self))]
         for name in chosen:
-            head = name.encode() + b"\x00"
+            head = _encoded(name) + b"\x00"
             for total, value in zip(hashes, _row_bytes(self.column(name)), strict=True):
                 total.update(head + len(value).to_bytes(8, "little") + value)
         return [total.hexdigest() for total in hashes]
@@ -129,11 +131,11 @@ def save_rows(rows: Rows, path: Path) -> None:
     from safetensors.numpy import save_file
 
     tensors: dict[str, Array] = {}
-    for name, value in rows.columns.items():
+    for number, value in enumerate(rows.columns.values()):  # a column may have any name, a tensor may not
         packed = _packed(value)
-        tensors[name] = np.ascontiguousarray(packed[0])
+        tensors[str(number)] = np.ascontiguousarray(packed[0])
         if len(packed) > 1:
-            tensors[name + _OFFSETS] = packed[1]
+            tensors[f"{number}{_OFFSETS}"] = packed[1]
     kinds = [[name, _kind(value)] for name, value in rows.columns.items()]
     save_file(tensors, str(path), metadata={"headstart.rows": json.dumps(kinds)})
 
@@ -148,10 +150,22 @@ def load_rows(path: Path) -> Rows:
 
     try:
         with safe_open(str(path), framework="numpy") as file:
-            kinds = json.loads(file.metadata()["headstart.rows"])
-            columns = {name: _unpacked(kind, name, file) for name, kind in kinds}
+            kinds = dict(json.loads(file.metadata()["headstart.rows"]))
+            columns = {
+                name: _unpacked(kind, str(number), file) for number, (name, kind) in enumerate(kinds.items())
+            }
+            if len(file.keys()) != sum(2 if kind in ("text", "bytes") else 1 for kind in kinds.values()):
+                raise ValueError("the file holds tensors that belong to no column")
             return Rows(columns, Path(path).name)
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError, IndexError) as error:
+    except (
+        SafetensorError,
+        OSError,
+        LookupError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise StoreError(
             "a stored table cannot be read",
             where=str(path),
@@ -169,16 +183,20 @@ def _kind(value: Array) -> str:
 def _packed(value: Array) -> list[Array]:
     if value.dtype != object:
         return [value.astype(value.dtype.newbyteorder("<"), copy=False)]
-    raw = [item if isinstance(item, bytes) else item.encode("utf-8", "surrogatepass") for item in value]
+    raw = [_encoded(item) for item in value]
     offsets = np.zeros(len(raw) + 1, dtype="<i8")
     offsets[1:] = np.cumsum([len(item) for item in raw])
     return [np.frombuffer(b"".join(raw), dtype=np.uint8), offsets]
 
 
+def _encoded(value: str | bytes) -> bytes:
+    return value if isinstance(value, bytes) else value.encode("utf-8", "surrogatepass")
+
+
 def _unpacked(kind: str, name: str, file: Any) -> Array:
     data = file.get_tensor(name)
     if kind not in ("text", "bytes"):
-        if str(data.dtype) != kind:
+        if str(data.dtype) != kind or kind not in _STORED:
             raise ValueError(f"column {name} is {data.dtype}, its kind says {kind}")
         return np.asarray(data)
     offsets, blob = file.get_tensor(name + _OFFSETS).tolist(), data.tobytes()
@@ -198,15 +216,17 @@ def _objects(values: Sequence[Any]) -> Array:
 def _row_bytes(value: Array) -> list[bytes]:
     if value.dtype == object:
         tag = b"b" if _kind(value) == "bytes" else b"s"
-        return [tag + (v if isinstance(v, bytes) else v.encode("utf-8", "surrogatepass")) for v in value]
-    if value.dtype in (np.int64, np.bool_, np.uint8):
-        whole = value.astype(np.float64)
-        if np.array_equal(whole.astype(np.int64), value.astype(np.int64)):
-            value = whole
-        else:  # integers beyond 2^53 keep their own bytes
-            return [b"i" + row.tobytes() for row in np.ascontiguousarray(value)]
-    exact = np.ascontiguousarray(value.astype(np.float64) + 0.0)  # -0.0 and 0.0 are the same value
-    return [b"n" + row.tobytes() for row in exact]
+        return [tag + _encoded(item) for item in value]
+    floats = np.ascontiguousarray(value.astype("<f8") + 0.0)  # -0.0 and 0.0 are the same value
+    floats[np.isnan(floats)] = np.nan  # and so are all the bit patterns of NaN
+    raw = [b"n" + row.tobytes() for row in floats]
+    if value.dtype == np.int64:
+        # Rows with integers that no float holds keep their own bytes.
+        back = np.where(np.abs(floats) < 2.0**63, floats, 0.0).astype(np.int64)
+        lossy = (back != value).reshape(len(value), -1).any(axis=1)
+        for row in np.flatnonzero(lossy):
+            raw[row] = b"i" + value[row].astype("<i8").tobytes()
+    return raw
 
 
 def _join(name: str, parts: list[Array]) -> Array:
@@ -224,6 +244,7 @@ def _join(name: str, parts: list[Array]) -> Array:
 
 def _clean(name: str, value: Any, source: str) -> Array:
     array = value if isinstance(value, np.ndarray) else np.asarray(value)
+    array = array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
     if array.ndim == 0:
         raise InputError(
             "a column is a single value",
@@ -235,7 +256,9 @@ def _clean(name: str, value: Any, source: str) -> Array:
         return _clean_objects(name, array, source)
     if array.dtype in (np.bool_, np.float32, np.float64) or (array.dtype == np.uint8 and array.ndim > 1):
         return array
-    if array.dtype.kind in "iu" and (array.dtype != np.uint64 or not len(array) or array.max() < 2**63):
+    if array.dtype == np.uint64 and array.size and array.max() >= 2**63:
+        _refuse_inexact(name, int(array.max()), source)
+    if array.dtype.kind in "iu":
         return array.astype(np.int64)
     if array.dtype == np.float16:
         return array.astype(np.float32)
@@ -253,14 +276,51 @@ def _clean_objects(name: str, array: Array, source: str) -> Array:
         return _objects(values)
     if array.ndim == 1 and all(isinstance(v, bytes) for v in values):
         return _objects(values)
-    numbers = [float("nan") if v is None else v for v in values] if array.ndim == 1 else []
-    plain = (int, float, np.integer, np.floating)
-    if numbers and all(isinstance(v, plain) and not isinstance(v, bool) for v in numbers):
-        return np.asarray(numbers, dtype=np.float64)
+    plain = [v.item() if isinstance(v, np.generic) else v for v in values]
+    if array.ndim == 1 and is_numbers(plain):
+        return number_column(name, plain, source)
     wrong = next((i for i, v in enumerate(values) if not isinstance(v, (str, bytes))), 0)
     raise InputError(
         "a column mixes kinds of values, or misses one",
         where=f"{source}, column {name}, row {wrong + 1}",
         got=values[wrong] if values else "nothing",
         fix="give only numbers, only strings or only bytes; fill or drop missing strings",
+    )
+
+
+def is_numbers(values: Sequence[Any]) -> bool:
+    """Whether these are numbers, some perhaps missing (None)."""
+    kinds = {type(value) for value in values}
+    return bool(kinds & {int, float}) and kinds <= {int, float, type(None)}
+
+
+def number_column(name: str, values: Sequence[int | float | None], source: str) -> Array:
+    """(n,) int64 if all are whole and none is missing, else float64 with NaN for the missing ones.
+
+    Raises:
+        InputError: a whole number that the column's type would not give back.
+    """
+    whole = all(isinstance(value, int) and -(2**63) <= value < 2**63 for value in values)
+    for value in values:
+        if isinstance(value, int) and not whole and not float_holds(value):
+            _refuse_inexact(name, value, source)
+    if whole:
+        return np.array(values, dtype=np.int64)
+    return np.array([np.nan if value is None else float(value) for value in values], dtype=np.float64)
+
+
+def float_holds(value: int) -> bool:
+    """Whether a float64 holds this whole number without loss."""
+    try:
+        return int(float(value)) == value
+    except OverflowError:
+        return False
+
+
+def _refuse_inexact(name: str, value: int, source: str) -> None:
+    raise InputError(
+        "a whole number is too large to be kept exactly",
+        where=f"{source}, column {name}",
+        got=str(value)[:40] if value.bit_length() < 4096 else f"a number of {value.bit_length()} bits",
+        fix="write such numbers as text",
     )

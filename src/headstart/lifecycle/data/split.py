@@ -42,9 +42,12 @@ def split(
         (n,) int8 of TRAIN, DEV and GATE.
 
     Raises:
-        InputError: wrong shares, or no such column.
+        InputError: wrong shares, no such column, or no column left after ``ignore``.
     """
-    shares = [float(share) for share in fractions]
+    try:
+        shares = [float(share) for share in fractions]
+    except (TypeError, ValueError):
+        shares = []
     if len(shares) != 3 or any(not 0 <= share <= 1 for share in shares) or abs(sum(shares) - 1) > 1e-9:
         raise InputError(
             "the three shares of a split must lie in [0, 1] and add to 1",
@@ -53,6 +56,13 @@ def split(
             fix="give train, dev and gate, for example (0.8, 0.1, 0.1)",
         )
     names = [group] if group is not None else [name for name in rows.columns if name not in ignore]
+    if not names:
+        raise InputError(
+            "no column is left to tell the rows apart",
+            where=rows.source,
+            got=", ".join(rows.columns),
+            fix="hand in columns besides the target, or name a group column",
+        )
     places = np.array([_place(salt, digest) for digest in rows.row_digests(names)])
     gate, dev = shares[2], shares[1]
     sides = np.full(len(rows), TRAIN, dtype=np.int8)

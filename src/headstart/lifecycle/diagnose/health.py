@@ -1,4 +1,4 @@
-"""Health of a model: gradients of new and old examples, dead units, rank of its features, weight norm."""
+"""Health of a model: loss and gradient of single examples, silent units, rank of features, weight norm."""
 
 from __future__ import annotations
 
@@ -12,51 +12,93 @@ from torch import Tensor, nn
 
 from headstart.lifecycle.tasks.base import Examples, Task
 
-__all__ = ["activations", "effective_rank", "gradient_norms", "silent_units", "weight_norm"]
+__all__ = [
+    "activations",
+    "effective_rank",
+    "evaluating",
+    "losses_and_gradients",
+    "silent_units",
+    "weight_norm",
+]
 
 _RECTIFIERS = (nn.ReLU, nn.ReLU6, nn.GELU, nn.SiLU, nn.LeakyReLU, nn.ELU)
+_MOST_FEATURES = 1000
 
 
-def gradient_norms(task: Task, model: nn.Module, examples: Examples, count: int = 64) -> Tensor:
-    """(k,) gradient norm of the loss of single examples, the first ``count`` of them."""
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """The model in evaluation mode inside the block; after it, every submodule in the mode it had."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def losses_and_gradients(task: Task, model: nn.Module, examples: Examples) -> tuple[Tensor, Tensor]:
+    """Loss and gradient norm of single examples; those that are not finite are left out.
+
+    Args:
+        task: gives the loss.
+        model: read only: no gradient is stored in it.
+        examples: k of them; one forward and one backward pass each.
+
+    Returns:
+        (k,) losses and (k,) norms over all trainable parameters, double precision, on the CPU.
+    """
     params = [p for p in model.parameters() if p.requires_grad]
-    device = params[0].device
-    norms = []
-    with _evaluating(model):
-        for index in range(min(count, len(examples))):
+    values = []
+    # cuDNN has no backward pass for recurrent layers in evaluation mode.
+    with evaluating(model), torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
+        for index in range(len(examples)):
             one = examples.take(torch.tensor([index]))
-            inputs = one.inputs if isinstance(one.inputs, tuple) else (one.inputs,)
-            outputs = model(*(part.to(device) for part in inputs))
-            loss = task.loss(outputs, one.targets.to(device))
-            gradients = torch.autograd.grad(loss, params, allow_unused=True)
-            norms.append(math.sqrt(sum(float(g.pow(2).sum()) for g in gradients if g is not None)))
-    return torch.tensor(norms)
+            loss = task.loss(_outputs(model, one), one.targets.to(_device(model)))
+            gradients = torch.autograd.grad(loss, params, allow_unused=True) if params else ()
+            squares = sum(float(g.detach().double().pow(2).sum()) for g in gradients if g is not None)
+            values.append((float(loss.detach()), math.sqrt(squares)))
+    table = torch.tensor(values, dtype=torch.float64).reshape(-1, 2)
+    table = table[table.isfinite().all(dim=1)]
+    return table[:, 0], table[:, 1]
 
 
 @torch.no_grad()
-def activations(model: nn.Module, examples: Examples, count: int = 512) -> tuple[list[Tensor], Tensor | None]:
-    """Mean absolute activation of each unit after a rectifier, and the inputs of the last linear layer."""
-    device = next(model.parameters()).device
+def activations(model: nn.Module, examples: Examples) -> tuple[list[Tensor], Tensor | None]:
+    """What the model computes inside, read through forward hooks.
+
+    Units are read after ``nn.ReLU``, ``GELU``, ``SiLU`` and their like; what a model computes by plain
+    functions (``torch.relu``) is not seen.
+
+    Args:
+        model: read only.
+        examples: n of them, in one batch.
+
+    Returns:
+        Mean absolute activation of each unit, one tensor (units,) for each layer; and the inputs
+        (m, d) of the last linear layer, or None without one.
+    """
     units: list[Tensor] = []
     features: list[Tensor] = []
+
+    def keep(_module: nn.Module, inputs: tuple[Any, ...], _output: Any) -> None:
+        if inputs and isinstance(inputs[0], Tensor) and inputs[0].ndim >= 2:
+            features.append(inputs[0].flatten(0, -2).float().cpu())
+
     linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
     handles = [
-        module.register_forward_hook(lambda _m, _i, out: units.append(_per_unit(out)))
+        module.register_forward_hook(lambda _m, _i, output: units.append(_per_unit(output)))
         for module in model.modules()
         if isinstance(module, _RECTIFIERS)
     ]
-    if linear:
-        handles.append(linear[-1].register_forward_hook(lambda _m, inputs, _o: features.append(inputs[0])))
+    handles += [module.register_forward_hook(keep) for module in linear[-1:]]
     try:
-        with _evaluating(model):
-            part = examples.take(torch.arange(min(count, len(examples))))
-            inputs = part.inputs if isinstance(part.inputs, tuple) else (part.inputs,)
-            model(*(tensor.to(device) for tensor in inputs))
+        with evaluating(model):
+            _outputs(model, examples)
     finally:
         for handle in handles:
             handle.remove()
-    last = features[-1].flatten(0, -2).float().cpu() if features else None
-    return units, last
+    return units, features[-1] if features else None
 
 
 def silent_units(units: list[Tensor], threshold: float = 0.025) -> tuple[float, float, int]:
@@ -74,10 +116,17 @@ def silent_units(units: list[Tensor], threshold: float = 0.025) -> tuple[float, 
 
 
 def effective_rank(features: Tensor) -> float:
-    """exp of the entropy of the normalized singular values of (n, d) features (Roy and Vetterli, 2007)."""
-    values = torch.linalg.svdvals(features[:2000].double())
-    shares = values / values.sum().clamp(min=1e-12)
-    shares = shares[shares > 0]
+    """exp of the entropy of the normalized singular values (Roy and Vetterli, 2007).
+
+    Args:
+        features: (n, d), of which the first 1,000 rows count; rows that are not finite are left out.
+
+    Returns:
+        Between 1 and min(n, d); 0 when every feature is 0.
+    """
+    rows = features[features.isfinite().all(dim=1)][:_MOST_FEATURES].double()
+    values = torch.linalg.svdvals(rows)
+    shares = values[values > 0] / values.sum()
     return float(torch.exp(-(shares * shares.log()).sum())) if len(shares) else 0.0
 
 
@@ -86,19 +135,18 @@ def weight_norm(model: nn.Module) -> float:
     return math.sqrt(sum(float(p.detach().double().pow(2).sum()) for p in model.parameters()))
 
 
-def _per_unit(output: Any) -> Tensor:
+def _device(model: nn.Module) -> torch.device:
+    return next((p.device for p in model.parameters()), torch.device("cpu"))
+
+
+def _outputs(model: nn.Module, examples: Examples) -> Any:
+    inputs = examples.inputs if isinstance(examples.inputs, tuple) else (examples.inputs,)
+    return model(*(part.to(_device(model)) for part in inputs))
+
+
+def _per_unit(output: Tensor) -> Tensor:
     values = output.detach().float().abs()
-    # Units are channels of images (B, C, H, W) and the last dimension of everything else.
-    dims = [0, 2, 3] if values.ndim == 4 else list(range(values.ndim - 1))
-    means: Tensor = values.mean(dim=dims).cpu()
+    if values.ndim >= 4:  # channels of images and volumes: (B, C, H, W), (B, C, D, H, W)
+        values = values.movedim(1, -1)
+    means: Tensor = values.reshape(-1, values.shape[-1]).mean(dim=0).cpu()
     return means
-
-
-@contextlib.contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(training)

@@ -15,9 +15,7 @@ from headstart.lifecycle.tasks.base import Schema
 
 __all__ = [
     "check_columns",
-    "checked_names",
     "class_targets",
-    "extra_allowed",
     "first_classes",
     "later_classes",
     "places",
@@ -143,30 +141,9 @@ def texts(rows: Rows, name: str) -> list[str]:
             "the text column holds no text",
             where=f"{rows.source}, column {name}",
             got="bytes" if values.dtype == object else str(values.dtype),
-            fix="name the column of the text: text='...' in the task",
+            fix="hand in strings, or name another column in the task",
         )
     return list(values.tolist())
-
-
-def checked_names(value: Any, where: str) -> tuple[str, ...]:
-    """A list of column names; a single string is refused, for it would count as its letters.
-
-    Raises:
-        InputError: anything but a list of strings.
-    """
-    listed = isinstance(value, Sequence) and not isinstance(value, str)
-    if not listed or not all(isinstance(name, str) for name in value):
-        raise InputError(
-            "column names must stand in a list", where=where, got=repr(value), fix='write for example ["age"]'
-        )
-    return tuple(value)
-
-
-def extra_allowed(value: str) -> bool:
-    """Checks the option ``extra_columns``."""
-    if value not in ("refuse", "ignore"):
-        raise InputError("unknown value", where="task.extra_columns", got=value, fix="use refuse or ignore")
-    return value == "ignore"
 
 
 def _labels(rows: Rows, target: str) -> list[Any]:

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from headstart.errors import InputError
+from headstart.errors import HeadstartError, InputError, UserCodeError
 from headstart.lifecycle.tasks.base import Task
 from headstart.lifecycle.tasks.checks import unknown_options
 from headstart.lifecycle.tasks.image import ImageClassification
@@ -35,22 +35,13 @@ def task_from_config(kind: str, **options: Any) -> Task:
     """
     if kind == "custom":
         unknown_options(kind, options, ["task"])
-        found = import_object(str(options.get("task", "")))
-        task = found() if callable(found) and not isinstance(found, Task) else found
-        if isinstance(task, Task):
-            return task
-        raise InputError(
-            "the import path leads to no Task",
-            where="task.task",
-            got=type(task).__name__,
-            fix="name a hs.Task, or a function without arguments that returns one",
-        )
-    if kind not in KINDS:
+        return _custom(str(options.get("task", "")))
+    if not isinstance(kind, str) or kind not in KINDS:
         near = difflib.get_close_matches(str(kind), [*KINDS, "custom"], n=1)
         raise InputError(
             "unknown kind of task",
             where="task.kind",
-            got=kind,
+            got=repr(kind),
             fix=f"did you mean {near[0]}?" if near else f"use one of: {', '.join([*KINDS, 'custom'])}",
         )
     make = KINDS[kind]
@@ -64,3 +55,26 @@ def task_from_config(kind: str, **options: Any) -> Task:
             got=str(error),
             fix="`headstart init` writes an example of every kind",
         ) from error
+
+
+def _custom(path: str) -> Task:
+    found = import_object(path, where="task.task")
+    try:
+        task = found() if callable(found) and not isinstance(found, Task) else found
+    except HeadstartError:
+        raise
+    except Exception as error:
+        raise UserCodeError(
+            "the function that makes the task failed",
+            where=f"task.task = {path}",
+            got=f"{type(error).__name__}: {error}",
+            fix="mend it; the cause stands above",
+        ) from error
+    if not isinstance(task, Task):
+        raise InputError(
+            "the import path leads to no Task",
+            where=f"task.task = {path}",
+            got=type(task).__name__,
+            fix="name a hs.Task, or a function without arguments that returns one",
+        )
+    return task

@@ -15,21 +15,24 @@ from headstart.lifecycle.data.rows import Rows
 from headstart.lifecycle.tasks.base import Examples, Schema, Task
 from headstart.lifecycle.tasks.checks import (
     check_columns,
-    checked_names,
     class_targets,
     first_classes,
     later_classes,
     places,
 )
+from headstart.lifecycle.tasks.options import checked
 from headstart.nn.models import MLP, SmallConvNet
 from headstart.nn.resnet import ResNet18
 
 __all__ = ["ImageClassification"]
 
 Array = np.ndarray[Any, Any]
+# Pillow reads many more, some with programs of others.
+_FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
 _CHANNELS = (1, 3, 4)
 
 
+@checked
 def ImageClassification(
     target: str = "label",
     *,
@@ -53,8 +56,6 @@ def ImageClassification(
             ``resnet18``.
         group, slices, allow_new_classes: as in the tabular task.
     """
-    _check_size(size)
-    slices = checked_names(slices, "task.slices")
     wanted = [image, target, *slices, *([group] if group else [])]
     builders = {None: _conv, "convnet": _conv, "mlp": _mlp, "resnet18": _resnet}
 
@@ -83,7 +84,7 @@ def ImageClassification(
         check_rows=check,
         encode_rows=encode,
         group=group,
-        slices=slices,
+        slices=tuple(slices),
         settings={"image": image, "size": size},
     )
 
@@ -119,10 +120,11 @@ def _decoded(rows: Rows, name: str, size: int | None) -> Array:
     images = []
     for number, raw in enumerate(rows.column(name), start=1):
         try:
-            opened = Image.open(io.BytesIO(raw))
-            picture = opened.convert("L" if opened.mode in ("1", "L", "I;16") else "RGB")
-            if size is not None:
-                picture = picture.resize((size, size), Image.Resampling.BOX)
+            opened: Image.Image = Image.open(io.BytesIO(raw), formats=_FORMATS)
+            if opened.mode == "I;16":  # convert() would clip its 65,536 shades to the lowest 256
+                opened = Image.fromarray((np.asarray(opened) >> 8).astype(np.uint8))
+            picture = opened.convert("L" if opened.mode in ("1", "L") else "RGB")
+            pixels = np.atleast_3d(np.asarray(picture)).transpose(2, 0, 1)
         except Exception as error:  # decoders raise anything from SyntaxError to struct.error
             raise InputError(
                 "an image cannot be read",
@@ -130,7 +132,8 @@ def _decoded(rows: Rows, name: str, size: int | None) -> Array:
                 got=f"{type(error).__name__}: {error}",
                 fix="hand in the bytes of a PNG, JPEG, BMP or WebP file",
             ) from error
-        images.append(np.atleast_3d(np.asarray(picture)).transpose(2, 0, 1))
+        # Not Pillow's own resizing: it rounds twice, and files would differ from arrays.
+        images.append(pixels if size is None else _resized(pixels[None], size)[0])
     other = np.array([image.shape != images[0].shape for image in images], dtype=bool)
     if other.any():
         shape = images[int(other.argmax())].shape
@@ -166,20 +169,13 @@ def _channels_first(values: Array, rows: Rows, name: str) -> Array:
 
 
 def _resized(pixels: Array, size: int) -> Array:
-    images = torch.from_numpy(np.ascontiguousarray(pixels)).float()
+    images = torch.from_numpy(pixels.astype(np.float32, order="C"))
     resized = nn.functional.interpolate(images, size=(size, size), mode="area")
-    return resized.round().byte().numpy()
+    return (resized + 0.5).floor().byte().numpy()
 
 
 def _scaled(pixels: Array) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(pixels)).float() / 127.5 - 1.0
-
-
-def _check_size(size: int | None) -> None:
-    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
-        raise InputError(
-            "the image size must be a whole number of pixels", where="task.size", got=size, fix="give e.g. 32"
-        )
+    return torch.from_numpy(pixels.astype(np.float32, order="C")) / 127.5 - 1.0
 
 
 def _conv(input_shape: tuple[int, ...], num_classes: int) -> nn.Module:

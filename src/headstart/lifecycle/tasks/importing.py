@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import inspect
 import os
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -81,10 +82,10 @@ def describe_model(model: Any) -> str:
     text = str(getattr(inner, "__qualname__", type(inner).__name__))
     if inner is not model:
         text += repr((getattr(model, "args", ()), getattr(model, "keywords", {})))
-    return text
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", text)  # an address is another one in every process
 
 
-def import_object(path: str) -> Any:
+def import_object(path: str, *, where: str = "task.model") -> Any:
     """The object at ``package.module:name``; the current folder is searched as well.
 
     Raises:
@@ -95,26 +96,26 @@ def import_object(path: str) -> Any:
     if not colon or not module_name or not name.isidentifier():
         raise InputError(
             "an import path must be 'package.module:name'",
-            where="task.model",
-            got=path,
+            where=where,
+            got=path or "nothing",
             fix="write for example 'my_models:build'",
         )
     before = copy.copy(sys.path)
     sys.path.insert(0, os.getcwd())
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # A module that is there but imports one that is not has failed; it is not missing.
         if isinstance(error, ModuleNotFoundError) and f"{module_name}.".startswith(f"{error.name}."):
             raise InputError(
                 "there is no such module",
-                where=f"task.model = {path}",
+                where=f"{where} = {path}",
                 got=str(error),
                 fix="run from the folder that holds it, or install it",
             ) from error
         raise UserCodeError(
-            "importing the model's module failed",
-            where=f"task.model = {path}",
+            "importing the module failed",
+            where=f"{where} = {path}",
             got=f"{type(error).__name__}: {error}",
             fix="mend the module; the cause stands above",
         ) from error
@@ -123,7 +124,7 @@ def import_object(path: str) -> Any:
     if not hasattr(module, name):
         raise InputError(
             "the module has no such name",
-            where=f"task.model = {path}",
+            where=f"{where} = {path}",
             got=name,
             fix=f"it has: {', '.join(n for n in vars(module) if not n.startswith('_'))[:200]}",
         )
@@ -137,7 +138,9 @@ def _arguments(source: Any, sizes: Mapping[str, Any]) -> tuple[tuple[Any, ...], 
     except (TypeError, ValueError):
         return (), {}
     required = [
-        p for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+        p
+        for p in parameters
+        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
     ]
     own = len(required) == 2 and not any(p.name in sizes for p in required)
     args = (sizes["in_features"], sizes["out_features"]) if own else ()

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from headstart.errors import InputError
 from headstart.lifecycle.data.rows import Rows
 from headstart.lifecycle.tasks.base import Examples, Schema, Task
-from headstart.lifecycle.tasks.checks import check_columns, checked_names, places, texts
+from headstart.lifecycle.tasks.checks import check_columns, places, texts
+from headstart.lifecycle.tasks.options import checked
 from headstart.nn.models import CausalTransformer
 
 __all__ = ["LanguageModel"]
@@ -22,6 +23,7 @@ _IGNORED = -100
 _UNKNOWN = "\ufffd"
 
 
+@checked
 def LanguageModel(
     *,
     text: str = "text",
@@ -44,53 +46,23 @@ def LanguageModel(
         context: tokens in a window, at least 2.
         tokenizer: ``char`` (vocabulary of the first arrival), or the name of a Hugging Face tokenizer.
         model: how to build the model (see :class:`Task`); a small transformer by default.
-        width, depth: of the default transformer.
+        width, depth: of the default transformer; the width a multiple of 4.
         max_unknown: largest share of characters of an arrival that the vocabulary may miss, in [0, 1].
         group, slices: as in the tabular task.
     """
-    if not isinstance(context, int) or context < 2 or not 0 <= max_unknown <= 1:
-        raise InputError(
-            "the window or the share of unknown characters is out of range",
-            where="task.context, task.max_unknown",
-            got=f"{context}, {max_unknown}",
-            fix="give context >= 2 and max_unknown in [0, 1]",
-        )
-
-    slices = checked_names(slices, "task.slices")
     wanted = [text, *slices, *([group] if group else [])]
 
     def infer(rows: Rows) -> Schema:
         check_columns(rows, wanted)
-        documents = _documents(rows, text)
-        if tokenizer == "char":
-            vocabulary = [_UNKNOWN, *sorted(set("".join(documents)) - {_UNKNOWN})]
-            size = len(vocabulary)
-        else:
-            vocabulary, size = [], len(_hugging_face(tokenizer))
-        target = {"column": text, "kind": "token", "size": size}
-        return Schema(
-            {text: {"kind": "text", "shape": []}},
-            target,
-            {"input_shape": [context], "vocabulary": vocabulary},
-        )
+        return _first_vocabulary(_documents(rows, text), text, context, tokenizer)
 
     def check(rows: Rows, schema: Schema) -> Schema:
         check_columns(rows, wanted)
-        joined = "".join(_documents(rows, text))
-        known = set(schema.encoding["vocabulary"])
-        unknown = sum(character not in known for character in joined) if known else 0
-        if unknown > max_unknown * len(joined):
-            raise InputError(
-                "too many characters are not in the vocabulary",
-                where=f"{rows.source}, column {text}",
-                got=f"{unknown} of {len(joined)}",
-                fix="check the text's language and encoding, or raise max_unknown in the task",
-            )
+        _check_unknown(rows, _documents(rows, text), schema, max_unknown)
         return schema
 
     def encode(rows: Rows, schema: Schema) -> Examples:
-        tokens = _tokens(_documents(rows, text), schema, tokenizer)
-        return _windows(tokens, context)
+        return _windows(_tokens(_documents(rows, text), schema, tokenizer), context)
 
     builder = functools.partial(_transformer, context=context, width=width, depth=depth)
     return Task(
@@ -106,9 +78,34 @@ def LanguageModel(
         metric="negative cross-entropy per token, nats",
         binary=False,
         group=group,
-        slices=slices,
+        slices=tuple(slices),
         settings={"text": text, "context": context, "tokenizer": tokenizer},
     )
+
+
+def _first_vocabulary(documents: Sequence[str], text: str, context: int, tokenizer: str) -> Schema:
+    vocabulary: list[str] = []
+    if tokenizer == "char":
+        vocabulary = [_UNKNOWN, *sorted(set("".join(documents)) - {_UNKNOWN})]
+    size = len(vocabulary) or len(_hugging_face(tokenizer))
+    return Schema(
+        {text: {"kind": "text", "shape": []}},
+        {"column": text, "kind": "token", "size": size},
+        {"input_shape": [context], "vocabulary": vocabulary},
+    )
+
+
+def _check_unknown(rows: Rows, documents: Sequence[str], schema: Schema, most: float) -> None:
+    joined = "".join(documents)
+    known = set(schema.encoding["vocabulary"])
+    unknown = sum(character not in known for character in joined) if known else 0
+    if unknown > most * len(joined):
+        raise InputError(
+            "too many characters are not in the vocabulary",
+            where=f"{rows.source}, column {schema.target['column']}",
+            got=f"{unknown} of {len(joined)}",
+            fix="check the text's language and encoding, or raise max_unknown in the task",
+        )
 
 
 def _loss(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -155,7 +152,9 @@ def _windows(documents: Sequence[Tensor], context: int) -> Examples:
 def _tokens(documents: Sequence[str], schema: Schema, tokenizer: str) -> list[Tensor]:
     if tokenizer == "char":
         numbers = {character: index for index, character in enumerate(schema.encoding["vocabulary"])}
-        return [torch.tensor([numbers.get(c, 0) for c in document], dtype=torch.int64) for document in documents]
+        return [
+            torch.tensor([numbers.get(c, 0) for c in document], dtype=torch.int64) for document in documents
+        ]
     encode = _hugging_face(tokenizer)
     return [torch.tensor(encode(document)["input_ids"], dtype=torch.int64) for document in documents]
 

@@ -16,14 +16,13 @@ from headstart.lifecycle.data.rows import Rows
 from headstart.lifecycle.tasks.base import Examples, Schema, Task
 from headstart.lifecycle.tasks.checks import (
     check_columns,
-    checked_names,
     class_targets,
-    extra_allowed,
     first_classes,
     later_classes,
     places,
     texts,
 )
+from headstart.lifecycle.tasks.options import checked
 from headstart.nn.models import MLP
 
 __all__ = ["TabularClassification", "TabularRegression"]
@@ -33,6 +32,7 @@ Array = np.ndarray[Any, Any]
 _MOST_CATEGORIES = 1000
 
 
+@checked
 def TabularClassification(
     target: str = "label",
     *,
@@ -61,9 +61,7 @@ def TabularClassification(
         extra_columns: ``refuse`` or ``ignore`` columns that the first arrival did not have.
         missing: ``refuse`` NaN and infinity, or replace them by the column's ``mean``.
     """
-    ignore = extra_allowed(extra_columns)
-    _check_missing(missing)
-    inputs = _Inputs(target, columns, group, tuple(slices), ignore, missing)
+    inputs = _Inputs(target, columns, group, slices, extra_columns == "ignore", missing)
 
     def infer(rows: Rows) -> Schema:
         check_columns(rows, [target])
@@ -86,6 +84,7 @@ def TabularClassification(
     )
 
 
+@checked
 def TabularRegression(
     target: str,
     *,
@@ -100,12 +99,14 @@ def TabularRegression(
     """Predicts a number from a row of a table.
 
     The target is standardized with mean and scale of the first arrival; loss is the mean squared error
-    and the score the negative squared error, both in units of the target's variance then. Arguments
-    are those of :func:`TabularClassification`.
+    and the score the negative squared error, both in units of the target's variance then.
+
+    Args:
+        target: column of the number.
+        model, hidden, columns, group, slices, extra_columns, missing: as in
+            :func:`TabularClassification`.
     """
-    ignore = extra_allowed(extra_columns)
-    _check_missing(missing)
-    inputs = _Inputs(target, columns, group, tuple(slices), ignore, missing)
+    inputs = _Inputs(target, columns, group, slices, extra_columns == "ignore", missing)
 
     def infer(rows: Rows) -> Schema:
         check_columns(rows, [target])
@@ -149,13 +150,13 @@ class _Inputs:
         target: str,
         columns: Sequence[str] | None,
         group: str | None,
-        slices: tuple[str, ...],
+        slices: Sequence[str],
         ignore: bool,
         missing: str,
     ) -> None:
-        self.columns = None if columns is None else checked_names(columns, "task.columns")
+        self.columns = columns
         self.ignore, self.missing = ignore, missing
-        self.aside = {target, *checked_names(slices, "task.slices"), *([group] if group else [])}
+        self.aside = {target, *slices, *([group] if group else [])}
         if target in (self.columns or ()):
             raise InputError(
                 "the target is among the input columns",
@@ -189,9 +190,11 @@ class _Inputs:
             values = rows.column(name)
             text = values.dtype == object
             if text != (column["kind"] == "category") or list(values.shape[1:]) != column["shape"]:
+                wrong = np.array([not _number(value) for value in values], dtype=bool) if text else None
+                row = f", {places(wrong)}" if wrong is not None and wrong.any() else ""
                 raise InputError(
                     "a column changed its kind or shape",
-                    where=f"{rows.source}, column {name}",
+                    where=f"{rows.source}, column {name}{row}",
                     got=f"{'text' if text else values.dtype} {list(values.shape[1:])}",
                     fix=f"hand in {column['kind']} values of shape {column['shape']} as in the first arrival",
                 )
@@ -301,9 +304,11 @@ def _numbers(rows: Rows, name: str) -> Array:
     return values.astype(np.float64)
 
 
-def _check_missing(value: str) -> None:
-    if value not in ("refuse", "mean"):
-        raise InputError("unknown value", where="task.missing", got=value, fix="use refuse or mean")
+def _number(value: Any) -> bool:
+    try:
+        return math.isfinite(float(value))
+    except ValueError:
+        return False
 
 
 def _perceptron(in_features: int, out_features: int, *, hidden: tuple[int, ...]) -> nn.Module:

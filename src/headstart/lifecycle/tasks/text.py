@@ -17,12 +17,12 @@ from headstart.lifecycle.data.rows import Rows
 from headstart.lifecycle.tasks.base import Examples, Schema, Task
 from headstart.lifecycle.tasks.checks import (
     check_columns,
-    checked_names,
     class_targets,
     first_classes,
     later_classes,
     texts,
 )
+from headstart.lifecycle.tasks.options import checked
 from headstart.nn.models import MLP
 
 __all__ = ["TextClassification"]
@@ -30,6 +30,7 @@ __all__ = ["TextClassification"]
 _WORD = re.compile(r"\w+", re.UNICODE)
 
 
+@checked
 def TextClassification(
     target: str = "label",
     *,
@@ -58,23 +59,19 @@ def TextClassification(
         hidden: hidden widths of the default perceptron.
         group, slices, allow_new_classes: as in the tabular task.
     """
-    low, high = _checked(features, ngrams)
-    slices = checked_names(slices, "task.slices")
+    low, high = ngrams
     wanted = [text, target, *slices, *([group] if group else [])]
     width = functools.partial(_width, encoder, features)
 
     def vectors(rows: Rows) -> Tensor:
         documents = texts(rows, text)
-        if encoder is not None:
-            return _embedded(documents, encoder)
-        return _hashed(documents, features, low, high)
+        return _embedded(documents, encoder) if encoder else _hashed(documents, features, low, high)
 
     def infer(rows: Rows) -> Schema:
         check_columns(rows, wanted)
         texts(rows, text)
-        return Schema(
-            {text: {"kind": "text", "shape": []}}, first_classes(rows, target), {"input_shape": [width()]}
-        )
+        column = {"kind": "text", "shape": []}
+        return Schema({text: column}, first_classes(rows, target), {"input_shape": [width()]})
 
     def check(rows: Rows, schema: Schema) -> Schema:
         check_columns(rows, wanted)
@@ -89,7 +86,7 @@ def TextClassification(
         check_rows=check,
         encode_rows=lambda rows, schema: Examples(vectors(rows), class_targets(rows, schema)),
         group=group,
-        slices=slices,
+        slices=tuple(slices),
         settings={"text": text, "features": features, "ngrams": [low, high], "encoder": encoder},
     )
 
@@ -146,19 +143,6 @@ def _embedded(documents: Sequence[str], name: str) -> Tensor:
 
 def _width(encoder: str | None, features: int) -> int:
     return features if encoder is None else int(_load_encoder(encoder)[1].config.hidden_size)
-
-
-def _checked(features: int, ngrams: tuple[int, int]) -> tuple[int, int]:
-    pair = tuple(ngrams) if isinstance(ngrams, (tuple, list)) else ()
-    whole = len(pair) == 2 and all(isinstance(n, int) for n in pair)
-    if not isinstance(features, int) or features < 1 or not whole or not 1 <= pair[0] <= pair[1] <= 5:
-        raise InputError(
-            "the n-grams cannot be hashed like this",
-            where="task.features, task.ngrams",
-            got=f"{features}, {ngrams}",
-            fix="give features >= 1 and (shortest, longest) within 1 to 5, for example (1, 2)",
-        )
-    return pair[0], pair[1]
 
 
 def _perceptron(in_features: int, out_features: int, *, hidden: tuple[int, ...]) -> nn.Module:
