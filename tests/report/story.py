@@ -26,7 +26,7 @@ def story(count: int = 5, text: str = "label") -> dict[str, Any]:
         "format": 1,
         "title": f"Support tickets, sorted by {text}",
         "task": f"text-classification {text}",
-        "metric": f"accuracy {text}"[:8] if text == "label" else f"accuracy {text}",
+        "metric": "accuracy" if text == "label" else f"accuracy {text}",
         "store": f"tickets {text}",
         "arrivals": arrivals,
         "lineage": _lineage(arrivals, text),
@@ -58,10 +58,11 @@ def arrival(index: int, champion: str | None, text: str) -> dict[str, Any]:
         "entrants": entrants,
         "winner": entrants[0]["label"],
         "decision": decision,
-        "reasons": [f"{text}: the difference is at least +0.0121 (p = 0.0042)", "no slice lost beyond its margin"],
+        "reasons": [f"{text}: the difference is at least +0.0121 (p = 0.0042)",
+                    "no slice lost beyond its margin"],
         "verdict": _verdict(decision, score - (old if old is not None else 0.25), index, text),
         "regressed": [
-            {"row": 17 * item + index, "preview": {text: f"my parcel did not arrive {text}", "words": 12 + item}}
+            {"row": 17 * item + index, "preview": {text: f"my parcel did not arrive {text}", "words": 12}}
             for item in range(3)
         ],
         "champion_score": old,
@@ -129,7 +130,7 @@ def _findings(text: str) -> list[dict[str, Any]]:
         ("novelty", 0.97, None, None, None, "info", "931 of 960 training rows are new.", ""),
         ("label-shift", 0.21, 0.16, 0.26, 0.0004, "warning", f"The share of class {text} doubled.",
          f"Check where {text} comes from; replay keeps the old mix."),
-        ("gradient-ratio", 3.65, 2.9, 4.4, 0.01, "notice", "A new example pulls 3.65 times as hard as an old one.",
+        ("gradient-ratio", 3.65, 2.9, 4.4, 0.01, "notice", "A new example pulls 3.65 times as hard.",
          "Plain warm starts lose accuracy here; shrinking or tempering balances it."),
         ("dormant-units", 0.008, None, None, None, "info", "0.8% of 128 units are dormant.", ""),
     ]  # fmt: skip
@@ -143,8 +144,10 @@ def _verdict(decision: str, gain: float, index: int, text: str) -> dict[str, Any
         half, mean = 0.02 * (1 + place), gain - 0.006 * place
         outcome = "fail" if decision == "reject" else "inconclusive" if place == 3 else "pass"
         tables.append(
-            {"name": name, "n": 120 * index // (1 + place), "b": 9, "c": 2, "d": mean, "p_value": 0.004 * (1 + place),
-             "lower": mean - half, "upper": mean + half if place < 3 else None, "margin": 0.05 if place else 0.01,
+            {"name": name, "n": 120 * index // (1 + place), "b": 9, "c": 2, "d": mean,
+             "p_value": 0.004 * (1 + place),
+             "lower": mean - half, "upper": mean + half if place < 3 else None,
+             "margin": 0.05 if place else 0.01,
              "variance": 0.05, "decision": outcome}
         )  # fmt: skip
     settings = {"alpha": 0.05, "alpha_spent": 0.05, "margin": 0.01, "slice_margin": 0.05, "require": text,
@@ -156,7 +159,7 @@ def _verdict(decision: str, gain: float, index: int, text: str) -> dict[str, Any
 def _lineage(arrivals: list[dict[str, Any]], text: str) -> dict[str, Any]:
     shipped = arrivals[-1]["champion_after"] if arrivals else None
     nodes = [
-        {"id": a["version"], "arrival": a["index"], "start": a["entrants"][0]["start"] if text == "label" else text,
+        {"id": a["version"], "arrival": a["index"], "start": "spectral-temper" if text == "label" else text,
          "decision": a["decision"], "champion": a["version"] == shipped, "score": a["candidate_score"]}
         for a in arrivals
     ]  # fmt: skip

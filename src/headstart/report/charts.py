@@ -112,7 +112,7 @@ def lines(
     )
 
 
-def bars(tables: Sequence[Mapping[str, Any]], *, width: int = 220) -> list[str]:
+def bars(tables: Sequence[Mapping[str, Any]], *, width: int = 150) -> list[str]:
     """One small bar for each table, all on one scale: bounds, estimate, zero and the margin.
 
     A bound that is not there is drawn as an arrow to the edge.
@@ -179,7 +179,7 @@ def lineage(nodes: Sequence[Mapping[str, Any]], edges: Sequence[Sequence[Any]]) 
     arcs = [
         _arc(places[str(parent)], places[str(child)], step, f"{parent} is the parent of {child}")
         for parent, child in edges
-        if str(parent) in places and str(child) in places
+        if None not in (parent, child) and str(parent) in places and str(child) in places
     ]
     drawn = [_node(node, *places[str(node.get("id"))]) for node in nodes]
     # Room below only where a version was not put in service.

@@ -7,6 +7,7 @@ missing value a dash and every list bounded; the page and its Markdown twin are 
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -49,19 +50,16 @@ def render_html(story: Mapping[str, Any]) -> str:
     Everything in the story is escaped: it holds what users, files and models said. The page's own policy
     lets no other script or style run than the two it is written with.
     """
-    import jinja2
     from markupsafe import Markup
 
-    files = resources.files("headstart.report")
-    read = {name: files.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js")}
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    template = environment.from_string(files.joinpath("page.html.jinja").read_text(encoding="utf-8"))
-    style, script = Markup(read["page.css"]), Markup(read["page.js"])
+    style, script = _file("page.css"), _file("page.js")
     policy = f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}"
-    # The charts come from charts.py, which escapes what it is given; nothing else is taken as markup.
-    return template.render(page=view(story), style=style, script=script, policy=policy, svg=Markup)
+    # The charts come from charts.py, which escapes what it is given. Besides them and these two files
+    # nothing is taken as markup.
+    page: str = _template().render(
+        page=view(story), style=Markup(style), script=Markup(script), policy=policy, svg=Markup
+    )
+    return page
 
 
 def view(story: Mapping[str, Any]) -> dict[str, Any]:
@@ -146,6 +144,7 @@ def _detail(arrival: Mapping[str, Any], metric: str) -> dict[str, Any]:
     source, counts = source_of(arrival), as_dict(arrival.get("counts"))
     entrants = as_dicts(arrival.get("entrants"))[:ROWS]
     winner = next((e for e in entrants if e.get("label") == arrival.get("winner")), {})
+    style = next((place for place, e in enumerate(entrants) if e is winner), 0)
     verdict = as_dict(arrival.get("verdict"))
     spent, lost = number(arrival.get("steps_spent")), number(arrival.get("steps_race"))
     sides = (("to train on", "train"), ("to choose by", "dev"), ("sealed for the gate", "gate"))
@@ -160,12 +159,12 @@ def _detail(arrival: Mapping[str, Any], metric: str) -> dict[str, Any]:
         "shares": shares(parts), "sides": [(label, number(count)) for label, count, _ in parts],
         "findings": findings_grid(arrival, source), "shortlist": pairs,
         "race": _race(entrants, winner, metric, source),
-        "entrants": entrants_grid(entrants, winner, source), "plans": plans_grid(entrants),
+        "entrants": entrants_grid(entrants, winner, source), "plans": plans_grid(entrants, source),
         "cost": f"{spent} steps in all, {lost} of them by starts that lost.",
         "amounts": amounts([(said(e.get("label")), e.get("steps"), place, False)
                             for place, e in enumerate(entrants[:6])]),
-        "training": _training(winner, 1, "Training loss", "loss", source),
-        "rate": _training(winner, 2, "Learning rate", "learning rate", source),
+        "training": _training(winner, style, 1, "Training loss", "loss", source),
+        "rate": _training(winner, style, 2, "Learning rate", "learning rate", source),
         "gate": gate_grid(verdict, source), "terms": settings(verdict.get("settings")).strip(" ()"),
         "first": not good(arrival.get("champion_score")), "reasons": texts(arrival.get("reasons")),
         "regressed": regressed_grid(arrival, source),
@@ -224,15 +223,31 @@ def _race(entrants: Sequence[Mapping[str, Any]], winner: Mapping[str, Any], metr
     )
 
 
-def _training(winner: Mapping[str, Any], column: int, title: str, ylabel: str, source: str) -> str:
+def _training(
+    winner: Mapping[str, Any], style: int, column: int, title: str, ylabel: str, source: str
+) -> str:
     points = _points(winner.get("train_curve"), column)
-    line = Line(said(winner.get("label")), points, column - 1, sources=[source] * len(points))
+    line = Line(said(winner.get("label")), points, style, sources=[source] * len(points))
     return lines([line], title=title, xlabel="steps", ylabel=ylabel)
 
 
 def _points(curve: Any, column: int) -> list[tuple[float, float]]:
     rows = [row for row in as_list(curve) if isinstance(row, list | tuple) and len(row) > column]
     return [(float(row[0]), float(row[column])) for row in rows if good(row[0]) and good(row[column])]
+
+
+@functools.cache
+def _template() -> Any:
+    import jinja2
+
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.from_string(_file("page.html.jinja"))
+
+
+def _file(name: str) -> str:
+    return resources.files("headstart.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:

@@ -46,7 +46,7 @@ class Cell:
     """One cell: its text, what kind it is, a tone for tags, a chart, where it comes from, a target."""
 
     text: str
-    kind: str = "text"  # text, number, code or tag
+    kind: str = "text"  # text, short (not wrapped), number, code or tag
     tone: str = ""
     svg: str = ""
     title: str = ""
@@ -124,7 +124,7 @@ def entrants_grid(
     return Grid("Entrants of the race", head, tuple(rows)) if rows else None
 
 
-def plans_grid(entrants: Sequence[Mapping[str, Any]]) -> Grid | None:
+def plans_grid(entrants: Sequence[Mapping[str, Any]], source: str) -> Grid | None:
     """What each run began with."""
     rows = []
     for entrant in entrants:
@@ -136,11 +136,13 @@ def plans_grid(entrants: Sequence[Mapping[str, Any]]) -> Grid | None:
             (
                 Cell(said(entrant.get("label"))),
                 Cell(short(plan.get("parent")), "code", title=said(plan.get("parent"))),
-                Cell(said(plan.get("buffers"))),
-                Cell(said(plan.get("optimizer_state"))),
-                Cell(f"{number(data.get('new'))} new, {number(data.get('replay'))} old{replay}"),
+                Cell(said(plan.get("buffers")), "short"),
+                Cell(said(plan.get("optimizer_state")), "short"),
+                Cell(
+                    f"{number(data.get('new'))} new, {number(data.get('replay'))} old{replay}", title=source
+                ),
                 Cell(said(data.get("order"))),
-                Cell(number(plan.get("batch_size")), "number"),
+                Cell(number(plan.get("batch_size")), "number", title=source),
                 Cell("; ".join(_phase(phase) for phase in as_dicts(plan.get("schedule"))[:8]) or "–"),
                 Cell(settings({name: value for name, value in extras.items() if value}).strip(" ()") or "–"),
             )
@@ -240,7 +242,7 @@ def said(value: Any) -> str:
         value = ", ".join(
             ": ".join(map(said, p)) if isinstance(p, tuple) else said(p) for p in list(pairs)[:40]
         )
-    text = number(value) if isinstance(value, float) else plain(str(value))
+    text = f"{value:.6g}" if isinstance(value, float) else plain(str(value))
     return text if len(text) <= _TEXT else text[: _TEXT - 1] + "…"
 
 

@@ -83,8 +83,9 @@ def test_the_users_own_input_error_passes_unchanged():
     def refuse(rows, schema):
         raise InputError("no rain data", where="x", got="none", fix="add them")
 
-    with pytest.raises(InputError, match="no rain data"):
+    with pytest.raises(InputError, match="no rain data") as caught:
         own(check_rows=refuse).check(ROWS, own().infer(ROWS))
+    assert type(caught.value) is InputError  # UserCodeError is one too
 
 
 def test_predict_goes_through_in_chunks_in_order():

@@ -81,6 +81,7 @@ def raising():
 def test_what_builds_no_model_is_refused(model, kind, message):
     with pytest.raises(kind, match=message) as caught:
         build(model)
+    assert type(caught.value) is kind
     assert all([caught.value.what, caught.value.where, caught.value.got, caught.value.fix])
 
 
