@@ -37,6 +37,9 @@ SCRIPT = textwrap.dedent(
 )
 
 
+pytestmark = pytest.mark.xdist_group("ddp")
+
+
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ddp")

@@ -13,15 +13,18 @@ from headstart.lifecycle.failpoints import POINTS
 from headstart.lifecycle.store import Store
 from tests.lifecycle.stream import lineage
 
-# One process imports everything once, then every trial runs in a fork of it.
+# One process imports everything and takes the first arrival once; every trial is a fork of it that
+# takes the second arrival in a copy of the store, is killed, and is run again.
 DRIVER = textwrap.dedent(
     """
-    import json, os, sys
+    import json, os, shutil, sys
     import torch
     torch.set_num_threads(1)
+    import headstart.api, headstart.lifecycle.diagnose, headstart.lifecycle.verify
     from tests.lifecycle.stream import arrivals, update
+    first, second = arrivals(2)
 
-    def trial(folder, point):
+    def trial(folder, data, point=""):
         child = os.fork()
         if child:
             return os.waitpid(child, 0)[1]
@@ -29,8 +32,7 @@ DRIVER = textwrap.dedent(
             os.environ["HEADSTART_FAILPOINT"] = point
         code = 1
         try:
-            for data in arrivals(2):
-                update(folder, data)
+            update(folder, data)
             code = 0
         except BaseException:
             import traceback
@@ -39,30 +41,33 @@ DRIVER = textwrap.dedent(
             os._exit(code)
 
     root, points = sys.argv[1], json.loads(sys.argv[2])
-    results = {"": [trial(root + "/whole", "")]}
-    for point in points:
-        folder = root + "/" + point.replace(":", "-")
-        results[point] = [trial(folder, point), trial(folder, "")]
+    results = {"base": [trial(root + "/base", first)]}
+    for point in ["", *points]:
+        folder = root + "/" + (point or "whole").replace(":", "-")
+        shutil.copytree(root + "/base", folder)
+        kill = [trial(folder, second, point)] if point else []
+        results[point] = [*kill, trial(folder, second)]
     print(json.dumps(results))
     """
 )
 TRIALS = {
-    "arrival-received:2": "the arrival is stored, the run is not begun",
-    "diagnosed:2": "findings noted",
-    "chosen:2": "short list noted",
-    "race-rung:2": "in the race",
-    "entrant-checkpoint:6": "in training, before a checkpoint",
-    "checkpoint-written:7": "in training, with two checkpoints on disk",
-    "trained:2": "trained",
-    "files-written:12": "while files are committed",
-    "before-commit:2": "before the commit",
-    "committed:2": "committed",
-    "judged:2": "judged",
-    "before-decision:2": "before the decision",
-    "after-decision:2": "after the decision",
-    "before-remember:2": "before the records",
-    "before-cleanup:2": "before the cleanup",
+    "arrival-received": "the arrival is stored, the run is not begun",
+    "diagnosed": "findings noted",
+    "chosen": "short list noted",
+    "race-rung": "in the race",
+    "entrant-checkpoint:3": "in the race, before a checkpoint",
+    "checkpoint-written:6": "in training, with two checkpoints on disk",
+    "trained": "trained",
+    "before-commit": "before the commit",
+    "committed": "committed",
+    "judged": "judged",
+    "before-decision": "before the decision",
+    "after-decision": "after the decision",
+    "before-remember": "before the records",
+    "before-cleanup": "before the cleanup",
 }
+
+pytestmark = pytest.mark.xdist_group("update-kills")
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +79,7 @@ def trials(tmp_path_factory):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     results = json.loads(done.stdout.splitlines()[-1])
-    assert results[""] == [0], done.stderr
+    assert results["base"] == results[""] == [0], done.stderr
     return root, results, lineage(Store(root / "whole"))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from headstart.errors import InterruptedRunError
+from headstart.errors import DivergedError, InterruptedRunError
 from headstart.lifecycle.artifact import read_checkpoint, write_checkpoint
 from headstart.lifecycle.budget import Spent
 from headstart.lifecycle.failpoints import failpoint
@@ -94,16 +94,22 @@ class Entrant:
         return bool(self.run.at.finished)
 
     def advance(self, until: int | None) -> None:
-        """Trains up to so many steps in all, with checkpoints on the way and at the end.
+        """Trains up to so many steps in all, with checkpoints on the way.
 
         Raises:
+            DivergedError: the loss is not finite; that is saved, so it is known after a restart too.
             InterruptedRunError: a signal asked for a stop; the state is saved.
         """
         run, every = self.run, self.arena.settings.checkpoint_every
         while not run.at.finished and (until is None or run.at.step < until):
             mark = (run.at.step // every + 1) * every
-            run.advance(mark if until is None else min(mark, until), stop=self._stop)
-            self.save()
+            try:
+                run.advance(mark if until is None else min(mark, until), stop=self._stop)
+            except DivergedError:
+                self.save()
+                raise
+            if run.at.step == mark or self._stop():
+                self.save()
             self.arena.changed(self)
             if self._stop():
                 raise InterruptedRunError(
@@ -112,13 +118,15 @@ class Entrant:
                     where=f"{self.label}, step {run.at.step}",
                     fix="run the same command again to go on from here",
                 )
+        run.refuse_divergence()
 
     def held_out(self) -> Tensor:
-        """Scores on the development set, one for each example."""
+        """Scores on the development set, one for each example; the state is saved with them."""
         dev = self.arena.dev
         scores = score(self.arena.task, self.run.final_model(), dev) if len(dev) else empty_scores()
         self.held = float(scores.mean()) if len(scores) else float("nan")
         self.run.curve.append((self.run.at.step, self.held))
+        self.save()
         return scores
 
     def save(self) -> None:
@@ -127,9 +135,10 @@ class Entrant:
             failpoint("entrant-checkpoint")
             write_checkpoint(self._folder(), *self.run.state())
 
-    def release(self) -> None:
-        """Remembers the costs and frees the model of an entrant that is out."""
-        self.save()
+    def take_up(self) -> None:
+        """Loads the run if an earlier process began it, so that what it cost is known."""
+        if self._folder().is_dir():
+            self._run = self._run or self._begin()
 
     def _stop(self) -> bool:
         return bool(self.arena.engine.agreed(self.arena.stop()))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from headstart.protocols import Schedule
 __all__ = ["Run", "TrainState"]
 
 State = tuple[dict[str, Tensor], dict[str, Any]]
+_DIVERGED = "diverged"
 Watch = Callable[["Run"], None]
 
 
@@ -140,6 +142,16 @@ class Run:
             return float("nan")
         return float(score(self.task, self.final_model(), self.dev).mean())
 
+    def refuse_divergence(self) -> None:
+        """Raises DivergedError if the run ended in a loss that is not finite."""
+        if self.at.finished == _DIVERGED:
+            raise DivergedError(
+                "training diverged: the loss is not finite",
+                where=f"epoch {self.at.epoch}, step {self.at.step}",
+                got="NaN or infinity",
+                fix="lower train.lr, set train.clip_grad_norm, or check the data for extreme values",
+            )
+
     def recent_score(self) -> float:
         """Mean training score of the epoch under way, or of the last one between two epochs."""
         seen = self.at.index * self.settings.batch_size
@@ -207,16 +219,12 @@ class Run:
         score_sum, loss_sum = self._sums.tolist()
         self._sums = torch.zeros_like(self._sums)
         at, count = self.at, len(self.train)
-        at.train_score, at.train_loss = score_sum / count, loss_sum / count
         at.epoch, at.index = at.epoch + 1, 0
+        if not (math.isfinite(loss_sum) and math.isfinite(score_sum)):
+            at.finished = _DIVERGED
+        self.refuse_divergence()
+        at.train_score, at.train_loss = score_sum / count, loss_sum / count
         self.train_curve.append((at.step, at.train_loss, float(self.schedule.get_last_lr()[0])))
-        if not torch.isfinite(torch.tensor(at.train_loss)):
-            raise DivergedError(
-                "training diverged: the loss is not finite",
-                where=f"epoch {at.epoch}, step {at.step}",
-                got=at.train_loss,
-                fix="lower train.lr, set train.clip_grad_norm, or check the data for extreme values",
-            )
         self._watch_dev()
         target = self.settings.stop_at
         if target is not None and at.train_score >= target:
@@ -256,7 +264,7 @@ class Run:
             "at": {**self.at.__dict__, "best": None if self.at.best == float("-inf") else self.at.best},
             "optimizer": document,
             "schedule": _plain(self.schedule.state_dict()),
-            "curve": self.curve,
+            "curve": [[step, value if math.isfinite(value) else None] for step, value in self.curve],
             "train_curve": self.train_curve,
             "shape": [len(self.train), self.total_steps],
         }
@@ -291,7 +299,7 @@ class Run:
         at = dict(document["at"])
         at["best"] = float("-inf") if at["best"] is None else at["best"]
         self.at = TrainState(**at)
-        self.curve = [(step, value) for step, value in document["curve"]]
+        self.curve = [(step, math.nan if v is None else v) for step, v in document["curve"]]
         self.train_curve = [(step, loss, lr) for step, loss, lr in document["train_curve"]]
 
     def _first_cuda_rng(self) -> Tensor | None:

@@ -45,9 +45,10 @@ def run_update(context: Context) -> Outcome:
         InputError: the data are wrong.
         InterruptedRunError: a signal asked for a stop.
     """
-    lock = FileLock(context.store.root / "update.lock")
+    if not context.engine.main:  # the main process holds the lock for its group
+        return _stages(context)
     try:
-        with lock.acquire(timeout=0 if context.engine.main else 600, poll_interval=0.2):
+        with FileLock(context.store.root / "update.lock", timeout=0):
             return _stages(context)
     except Timeout as error:
         raise StoreError(
@@ -63,6 +64,7 @@ def _stages(context: Context) -> Outcome:
     done = dict(store.records("done")).get(context.key)
     if done is not None:
         context.say("done", "this update has been made before; its result stands")
+        remove_tree(notes.folder)
         return Outcome(store.version(done["version"]), done)
     started = time.monotonic()
     begun = dict(store.records("run")).get(context.key)

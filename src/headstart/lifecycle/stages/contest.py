@@ -102,6 +102,7 @@ def make_entrants(
         start = make_start(choice.spec)
         plan = plan_for(choice.spec, start, context.settings.train, parent=parent, data=data)
         entrants.append(Entrant(plan, arena))
+        entrants[-1].take_up()
     return entrants
 
 
