@@ -52,7 +52,7 @@ demo: $(VENV)/.demo
 # One thread in each of up to four workers: faster than many threads in one, and the same numbers.
 test: lint types imports
 	@workers=$$($(PY) -c 'import os; print(min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))'); \
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n "$$workers" --dist loadgroup
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n "$$workers"
 
 lint: $(VENV)/.dev
 	@$(PY) -m ruff check .

@@ -7,14 +7,12 @@ import subprocess
 import sys
 import textwrap
 
-import pytest
-
 from headstart.lifecycle.failpoints import POINTS
 from headstart.lifecycle.store import Store
 from tests.lifecycle.stream import lineage
 
-# One process imports everything and takes the first arrival once; every trial is a fork of it that
-# takes the second arrival in a copy of the store, is killed, and is run again.
+# One process takes the first arrival; every trial is a fork of it that takes the second arrival in a
+# copy of the store, is killed, and is run again.
 DRIVER = textwrap.dedent(
     """
     import json, os, shutil, sys
@@ -41,7 +39,8 @@ DRIVER = textwrap.dedent(
             os._exit(code)
 
     root, points = sys.argv[1], json.loads(sys.argv[2])
-    results = {"base": [trial(root + "/base", first)]}
+    update(root + "/base", first)  # in this process, so that its forks find everything imported
+    results = {}
     for point in ["", *points]:
         folder = root + "/" + (point or "whole").replace(":", "-")
         shutil.copytree(root + "/base", folder)
@@ -67,30 +66,22 @@ TRIALS = {
     "before-cleanup": "before the cleanup",
 }
 
-pytestmark = pytest.mark.xdist_group("update-kills")
 
-
-@pytest.fixture(scope="module")
-def trials(tmp_path_factory):
-    root = tmp_path_factory.mktemp("kills")
+def test_killed_anywhere_and_run_again_it_ends_with_the_same_lineage(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", DRIVER, str(root), json.dumps(list(TRIALS))],
+        [sys.executable, "-c", DRIVER, str(tmp_path), json.dumps(list(TRIALS))],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     results = json.loads(done.stdout.splitlines()[-1])
-    assert results["base"] == results[""] == [0], done.stderr
-    return root, results, lineage(Store(root / "whole"))
-
-
-@pytest.mark.parametrize("point", TRIALS)
-def test_killed_and_run_again_it_ends_with_the_same_lineage(point, trials):
-    root, results, reference = trials
-    assert results[point] == [9, 0], "killed by SIGKILL, then finished"
-    store = Store(root / point.replace(":", "-"))
-    assert lineage(store) == reference
-    assert store.verify() == []
-    assert list((store.root / "runs").iterdir()) == []
+    assert results[""] == [0], done.stderr
+    reference = lineage(Store(tmp_path / "whole"))
+    for point in TRIALS:
+        assert results[point] == [9, 0], f"{point}: killed by SIGKILL, then finished\n{done.stderr}"
+        store = Store(tmp_path / point.replace(":", "-"))
+        assert lineage(store) == reference, point
+        assert store.verify() == [], point
+        assert list((store.root / "runs").iterdir()) == [], point
 
 
 def test_every_trial_is_a_named_point():
