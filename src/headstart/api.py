@@ -24,6 +24,7 @@ from headstart.lifecycle.stages.receive import rehearse, schema_of
 from headstart.lifecycle.store import Store, Version
 from headstart.lifecycle.tasks.base import Task
 from headstart.lifecycle.update import run_update
+from headstart.lifecycle.verdict import Verdict
 
 __all__ = ["DEFAULT_STARTS", "UpdateResult", "judge", "race", "story", "update"]
 
@@ -38,14 +39,14 @@ class UpdateResult:
     Attributes:
         decision: ``promote``, ``hold`` or ``reject``.
         version: the candidate, in the store whatever the decision.
-        verdict: the gate's evidence, as JSON values.
+        verdict: the gate's evidence.
         report_path: the page that says why, or None when no report was asked for.
         record: everything about this arrival: findings, race, gate, costs.
     """
 
     decision: str
     version: Version
-    verdict: Any
+    verdict: Verdict
     report_path: Path | None
     record: dict[str, Any]
 
@@ -113,7 +114,8 @@ def update(
 
         path = write(story(context.store), context.store.root / "report")
     record = dict(outcome.record)
-    return UpdateResult(record["decision"], outcome.version, record["verdict"], path, record)
+    verdict = Verdict.from_dict(record["verdict"])
+    return UpdateResult(record["decision"], outcome.version, verdict, path, record)
 
 
 def race(

@@ -55,6 +55,13 @@ def test_a_version_loads_and_predicts(finished):
     json.dumps(results[-1].to_dict(), allow_nan=False)
 
 
+def test_the_verdict_comes_back_as_it_was(finished):
+    _, results = finished
+    for result in results:
+        assert result.verdict.decision == result.decision
+        assert result.verdict.to_dict() == result.record["verdict"]
+
+
 def test_every_step_of_every_entrant_is_counted(finished):
     _, results = finished
     for result in results:
@@ -173,6 +180,15 @@ def test_an_own_gate_set_judges_and_must_not_be_trained_on(tmp_path):
     with pytest.raises(InputError, match="gate set"):
         update(other, parts[0], gate_data=overlap)
     assert other.arrivals() == []
+
+
+def test_without_gate_items_the_decision_is_hold(tmp_path):
+    result = update(tmp_path / "s", arrivals(1)[0], fractions=(1.0, 0.0, 0.0), report=True)
+    assert result.decision == "hold"
+    assert result.verdict.overall.n == 0
+    assert hs.Store(tmp_path / "s").champion() is None
+    later = update(tmp_path / "s", arrivals(2)[1], fractions=(1.0, 0.0, 0.0), report=True)
+    assert later.record["parent"] == result.version.id
 
 
 def test_a_budget_in_samples_and_in_seconds_binds(tmp_path):

@@ -53,7 +53,7 @@ class Rung:
 
     number: int
     steps: int
-    scores: dict[str, float]
+    scores: dict[str, float | None]
     dropped: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -151,7 +151,7 @@ def _run_rung(number: int, steps: int, keep: int, alive: list[Racer]) -> tuple[R
     ranked = _rank(racing, held)
     for racer in ranked[keep:]:
         dropped[racer.label] = _why(racer, ranked[0], held)
-    scores = {label: _mean(values) for label, values in held.items()}
+    scores = {label: _mean(values) if len(values) else None for label, values in held.items()}
     return Rung(number, steps, scores, dropped), ranked[:keep]
 
 

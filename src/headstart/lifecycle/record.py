@@ -54,7 +54,7 @@ def finished_record(
         **raced,
         "parent": received["parent"],
         **judged,
-        "reasons": (judged["verdict"] or {}).get("reasons", []),
+        "reasons": judged["verdict"]["reasons"],
         "steps_scratch": scratch,
         "scratch_measured": measured,
         "seconds": round(seconds, 3),

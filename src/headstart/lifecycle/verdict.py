@@ -49,6 +49,13 @@ class Table:
             for key, value in self.__dict__.items()
         }
 
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Table:
+        """The table that :meth:`to_dict` gave."""
+        bounds = {"lower": -math.inf, "upper": math.inf}
+        known = {name: value[name] if value[name] is not None else bounds[name] for name in bounds}
+        return cls(**{**value, **known})
+
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
@@ -80,3 +87,21 @@ class Verdict:
             "regressed": list(self.regressed),
             "settings": dict(self.settings),
         }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Verdict:
+        """The verdict that :meth:`to_dict` gave."""
+        return cls(
+            decision=value["decision"],
+            reasons=tuple(value["reasons"]),
+            overall=Table.from_dict(value["overall"]),
+            slices=tuple(Table.from_dict(table) for table in value["slices"]),
+            regressed=tuple(value["regressed"]),
+            settings=value["settings"],
+        )
+
+    @classmethod
+    def without_items(cls, reason: str) -> Verdict:
+        """Hold, because there is nothing to judge by."""
+        nothing = Table("overall", 0, 0, 0, 0.0, 1.0, 1.0, -math.inf, math.inf, 0.0, 0.0)
+        return cls(decision="hold", reasons=(reason,), overall=nothing)

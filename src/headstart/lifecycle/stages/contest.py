@@ -177,7 +177,8 @@ def _mark(entrants: list[Entrant], winner: Entrant, rungs: list[Rung]) -> None:
                 entrant.rung = rung.number
                 why = rung.dropped[entrant.label]
                 entrant.status = "diverged" if why.startswith("diverged") else "dropped"
-                entrant.held = rung.scores.get(entrant.label, float("nan"))
+                score = rung.scores.get(entrant.label)
+                entrant.held = math.nan if score is None else score
     if winner.status != "out of budget":
         winner.status = "won"
 

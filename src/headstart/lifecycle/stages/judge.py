@@ -94,7 +94,7 @@ def judge(context: Context, received: dict[str, Any], candidate: Version, pool: 
 def decide(context: Context, received: dict[str, Any], candidate: Version, judged: Mapping[str, Any]) -> None:
     """Carries the decision out: one compare-and-set for a promotion, an event otherwise."""
     store, decision = context.store, judged["decision"]
-    reason = "; ".join(judged["verdict"]["reasons"]) if judged["verdict"] else "nothing to judge by"
+    reason = "; ".join(judged["verdict"]["reasons"])
     failpoint("before-decision")
     champion = store.champion()
     if champion is not None and champion.id == candidate.id:
@@ -177,7 +177,7 @@ def _undecided(task: Task) -> dict[str, Any]:
     reason = "there is no gate item to judge by: hand in more rows, a larger gate share, or a gate set"
     return {
         "decision": "hold",
-        "verdict": {"decision": "hold", "reasons": [reason], "overall": None, "slices": [], "regressed": []},
+        "verdict": Verdict.without_items(reason).to_dict(),
         "regressed": [],
         "candidate_score": None,
         "baseline_score": None,
