@@ -6,11 +6,13 @@ import os
 from pathlib import Path
 
 import torch
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 _DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
-for name in [key for key in os.environ if key.startswith("HEADSTART_") and key != "HEADSTART_DATA"]:
+_KEPT = ("HEADSTART_DATA", "HEADSTART_TEST_POSTGRES")
+
+for name in [key for key in os.environ if key.startswith("HEADSTART_") and key not in _KEPT]:
     del os.environ[name]
 if _DATA.is_dir():
     os.environ.setdefault("HEADSTART_DATA", str(_DATA))
@@ -18,5 +20,9 @@ os.environ["MPLBACKEND"] = "Agg"
 
 torch.set_num_threads(1)
 
-settings.register_profile("fixed", derandomize=True, deadline=None, database=None)
+# A busy machine is no finding: examples are few, fixed, and may take their time.
+_SLOW = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+settings.register_profile(
+    "fixed", derandomize=True, deadline=None, database=None, suppress_health_check=_SLOW
+)
 settings.load_profile("fixed")

@@ -191,6 +191,18 @@ def test_without_gate_items_the_decision_is_hold(tmp_path):
     assert later.record["parent"] == result.version.id
 
 
+def test_rows_that_two_groups_share_must_not_leak_into_the_gate(tmp_path):
+    data = arrivals(1)[0]
+    mine = hs.tasks.TabularClassification(target="label", hidden=(16,), group="writer")
+    alone = Rows({**data.columns, "writer": np.arange(120)})
+    assert hs.update(mine, tmp_path / "a", alone, train=TRAIN, budget=BUDGET, report=False).version
+    twice = Rows({name: np.concatenate([values, values]) for name, values in data.columns.items()})
+    leaky = Rows({**twice.columns, "writer": np.arange(240)})
+    with pytest.raises(InputError, match="trained on in another"):
+        hs.update(mine, tmp_path / "b", leaky, train=TRAIN, budget=BUDGET, report=False)
+    assert hs.Store(tmp_path / "b").arrivals() == []
+
+
 def test_a_budget_in_samples_and_in_seconds_binds(tmp_path):
     parts = arrivals(1)
     result = update(hs.Store(tmp_path / "a"), parts[0], budget=hs.Budget(samples=640))

@@ -35,16 +35,27 @@ SCRIPT = textwrap.dedent(
 )
 
 
-def test_two_processes_write_one_lineage_and_train_what_one_trains(tmp_path):
-    (tmp_path / "script.py").write_text(SCRIPT)
-    done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
-         str(tmp_path / "script.py"), str(tmp_path / "two")],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.getcwd()},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+def launch(folder):
+    """Runs the script on two processes. torchrun's own meeting of the processes may fail on a busy
+    machine; then it is tried again. A failure of our code never is."""
+    (folder / "script.py").write_text(SCRIPT)
+    for attempt in range(3):
+        store = folder / f"two-{attempt}"
+        done = subprocess.run(
+            [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
+             str(folder / "script.py"), str(store)],
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.getcwd()},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        ours = "headstart.errors" in done.stderr or "AssertionError" in done.stderr
+        if done.returncode == 0 or ours:
+            break
     assert done.returncode == 0, done.stdout + done.stderr
-    two, one = Store(tmp_path / "two"), Store(tmp_path / "one")
+    return store
+
+
+def test_two_processes_write_one_lineage_and_train_what_one_trains(tmp_path):
+    two, one = Store(launch(tmp_path)), Store(tmp_path / "one")
     for data in arrivals(2):
         update(one, data)
     assert len(two.versions()) == len(one.versions()) == 2

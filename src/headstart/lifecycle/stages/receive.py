@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from headstart.errors import InputError
 from headstart.lifecycle.context import Context
+from headstart.lifecycle.data.duplicates import across_sides, shared
 from headstart.lifecycle.data.rows import Rows
 from headstart.lifecycle.data.split import TRAIN, split
 from headstart.lifecycle.failpoints import failpoint
@@ -91,14 +93,12 @@ def refuse_overlap(task: Task, train: Rows, gate: Rows | None) -> None:
     """Refuses a gate set of the user's own that shares rows (or groups) with what is trained on."""
     if gate is None:
         return
-    names = [task.group] if task.group else sorted(name for name in gate.columns if name != task.target)
-    theirs = {digest: number for number, digest in enumerate(gate.row_digests(names), start=1)}
-    ours = enumerate(train.row_digests(names), start=1)
-    shared = [(number, theirs[digest]) for number, digest in ours if digest in theirs]
-    if shared:
+    aside = [name for name in gate.columns if name != task.group] if task.group else [task.target]
+    pairs = shared(train, gate, ignore=aside)
+    if pairs:
         raise InputError(
-            f"{len(shared)} training row{'s' if len(shared) != 1 else ''} stand in the gate set too",
-            where=f"{gate.source}, rows {', '.join(str(row) for _, row in shared[:5])}",
+            f"{len(pairs)} row{'s' if len(pairs) != 1 else ''} of the gate set stand in the training rows too",
+            where=f"{gate.source}, rows {_numbers(theirs for _, theirs in pairs)}",
             got="the same group" if task.group else "the same values",
             fix="take these rows out of the gate set or out of the data: a gate set is never trained on",
         )
@@ -114,7 +114,27 @@ def _sides(context: Context) -> np.ndarray[Any, Any]:
         ignore=(task.target,) if task.target in rows.columns else (),
     )
     _need_training_rows(sides)
+    _refuse_leaks(task, rows, sides)
     return sides
+
+
+def _refuse_leaks(task: Task, rows: Rows, sides: np.ndarray[Any, Any]) -> None:
+    # A split by content cannot leak; one by group does where two groups hold the same row.
+    if task.group is None:
+        return
+    pairs = across_sides(rows, sides, ignore=(task.target, task.group, *task.slices))
+    if pairs:
+        raise InputError(
+            f"{len(pairs)} held-out row{'s' if len(pairs) != 1 else ''} of one group are trained on in another",
+            where=f"{rows.source}, rows {_numbers(held for _, held in pairs)}",
+            got=f"the same values as rows {_numbers(train for train, _ in pairs)}",
+            fix=f"give rows that repeat the same {task.group}, or drop the repeats",
+        )
+
+
+def _numbers(rows: Iterable[int]) -> str:
+    found = [row + 1 for row in rows]
+    return ", ".join(map(str, found[:5])) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
 
 
 def _need_training_rows(sides: np.ndarray[Any, Any]) -> None:
