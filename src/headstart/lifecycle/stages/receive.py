@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -97,7 +97,7 @@ def refuse_overlap(task: Task, train: Rows, gate: Rows | None) -> None:
     pairs = shared(train, gate, ignore=aside)
     if pairs:
         raise InputError(
-            f"{len(pairs)} row{'s' if len(pairs) != 1 else ''} of the gate set stand in the training rows too",
+            f"{_counted(pairs)} of the gate set stand in the training rows too",
             where=f"{gate.source}, rows {_numbers(theirs for _, theirs in pairs)}",
             got="the same group" if task.group else "the same values",
             fix="take these rows out of the gate set or out of the data: a gate set is never trained on",
@@ -125,11 +125,15 @@ def _refuse_leaks(task: Task, rows: Rows, sides: np.ndarray[Any, Any]) -> None:
     pairs = across_sides(rows, sides, ignore=(task.target, task.group, *task.slices))
     if pairs:
         raise InputError(
-            f"{len(pairs)} held-out row{'s' if len(pairs) != 1 else ''} of one group are trained on in another",
+            f"{_counted(pairs)} held out with one group are trained on in another",
             where=f"{rows.source}, rows {_numbers(held for _, held in pairs)}",
             got=f"the same values as rows {_numbers(train for train, _ in pairs)}",
             fix=f"give rows that repeat the same {task.group}, or drop the repeats",
         )
+
+
+def _counted(pairs: Sequence[object]) -> str:
+    return f"{len(pairs)} row{'s' if len(pairs) != 1 else ''}"
 
 
 def _numbers(rows: Iterable[int]) -> str:
