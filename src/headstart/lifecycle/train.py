@@ -103,7 +103,10 @@ class Run:
         self.at = TrainState()
         self.curve: list[tuple[int, float]] = []
         self.train_curve: list[tuple[int, float, float]] = []
-        self._sums = torch.zeros(2, dtype=torch.float64, device=self.engine.device)
+        self._sums = torch.zeros(2, dtype=torch.float64)
+        self._pending: list[Tensor] = []
+        # A constant rate needs no steps of its schedule, which cost as much as a small layer.
+        self._scheduled = schedule is not None or settings.schedule != "constant" or settings.warmup_steps > 0
         self._rng = generator(seed, "model", self.engine.rank).get_state()
         self._cuda_rng = self._first_cuda_rng()
 
@@ -118,6 +121,7 @@ class Run:
         Raises:
             DivergedError: the loss is not finite.
         """
+        self.module.train()
         with self._own_stream():
             while not self.at.finished and (until is None or self.at.step < until):
                 order = self._order()
@@ -155,7 +159,7 @@ class Run:
     def recent_score(self) -> float:
         """Mean training score of the epoch under way, or of the last one between two epochs."""
         seen = self.at.index * self.settings.batch_size
-        return float(self._sums[0]) / seen if seen else self.at.train_score
+        return float(self._gathered()[0]) / seen if seen else self.at.train_score
 
     def final_model(self) -> nn.Module:
         """The model that ships: the average if there is one, else the best or the last weights."""
@@ -175,7 +179,6 @@ class Run:
         size = self.settings.batch_size
         batch = order[self.at.index * size : (self.at.index + 1) * size]
         part, weight = self.engine.share(batch)
-        self.module.train()
         self.optimizer.zero_grad(set_to_none=True)
         micros = part.chunk(self.settings.accumulate)
         for number, micro in enumerate(micros):
@@ -185,7 +188,8 @@ class Run:
         if self.settings.clip_grad_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_grad_norm)
         self.optimizer.step()
-        self.schedule.step()
+        if self._scheduled:
+            self.schedule.step()
         if self.average is not None:
             self._update_average()
         self.at.step += 1
@@ -201,8 +205,17 @@ class Run:
         (loss * weight if weight != 1.0 else loss).backward()  # type: ignore[no-untyped-call]
         if weight > 0:
             with torch.no_grad():
-                self._sums[0] += self.task.scores(outputs, examples.targets).sum()
-                self._sums[1] += loss.detach() * len(indices)
+                self._pending.append(self.task.scores(outputs, examples.targets).sum())
+                self._pending.append(loss.detach() * len(indices))
+
+    def _gathered(self) -> Tensor:
+        """Sums of scores and of losses in this epoch; read off the device only when they are needed."""
+        if self._pending:
+            values = torch.stack([value.double() for value in self._pending]).cpu().view(-1, 2)
+            for pair in values:  # one by one, so that a stop in between changes no rounding
+                self._sums = self._sums + pair
+            self._pending = []
+        return self._sums
 
     def _update_average(self) -> None:
         average, decay = self.average, self.settings.ema
@@ -215,8 +228,8 @@ class Run:
                 buffer.copy_(latest)
 
     def _end_epoch(self) -> None:
-        self._sums = self.engine.total(self._sums)
-        score_sum, loss_sum = self._sums.tolist()
+        totals = self.engine.total(self._gathered().to(self.engine.device))
+        score_sum, loss_sum = totals.tolist()
         self._sums = torch.zeros_like(self._sums)
         at, count = self.at, len(self.train)
         at.epoch, at.index = at.epoch + 1, 0
@@ -250,7 +263,7 @@ class Run:
     def state(self) -> State:
         """Everything a resumed run needs: tensors and a JSON document."""
         optimizer, document = optimizer_state(self.optimizer)
-        tensors = {"rng": self._rng, "sums": self._sums.cpu()}
+        tensors = {"rng": self._rng, "sums": self._gathered()}
         if self._cuda_rng is not None:
             tensors["cuda_rng"] = self._cuda_rng
         parts: dict[str, Mapping[str, Tensor]] = {"model": self.model.state_dict(), "optimizer": optimizer}
@@ -295,7 +308,7 @@ class Run:
         self.schedule.load_state_dict(dict(document["schedule"]))
         self._rng = tensors["rng"]
         self._cuda_rng = tensors.get("cuda_rng")
-        self._sums = tensors["sums"].to(self.engine.device)
+        self._sums, self._pending = tensors["sums"], []
         at = dict(document["at"])
         at["best"] = float("-inf") if at["best"] is None else at["best"]
         self.at = TrainState(**at)
