@@ -79,3 +79,14 @@ def test_an_unknown_group_or_no_column_left_is_refused() -> None:
         split(table(), salt="s", group="customer")
     with pytest.raises(InputError, match="no column is left"):
         split(table(), salt="s", ignore=("x", "user", "label"))
+
+
+def test_a_group_keeps_its_side_when_its_column_becomes_text():
+    numbers = np.arange(200)
+    mixed = Rows({"who": [*map(str, numbers), "A7"], "x": np.arange(201)})
+    floats = Rows({"who": numbers.astype(float), "x": np.arange(200)})
+    whole = Rows({"who": numbers, "x": np.arange(200)})
+    sides = split(whole, salt="s", group="who")
+    assert len(set(sides.tolist())) == 3
+    assert sides.tolist() == split(floats, salt="s", group="who").tolist()
+    assert sides.tolist() == split(mixed, salt="s", group="who")[:200].tolist()

@@ -11,7 +11,7 @@ import numpy as np
 from headstart.errors import InputError
 from headstart.lifecycle.data.rows import Rows
 
-__all__ = ["DEV", "GATE", "TRAIN", "split"]
+__all__ = ["DEV", "GATE", "TRAIN", "group_names", "split"]
 
 TRAIN, DEV, GATE = 0, 1, 2
 
@@ -55,15 +55,16 @@ def split(
             got=fractions,
             fix="give train, dev and gate, for example (0.8, 0.1, 0.1)",
         )
-    names = [group] if group is not None else [name for name in rows.columns if name not in ignore]
-    if not names:
+    names = [name for name in rows.columns if name not in ignore]
+    if group is None and not names:
         raise InputError(
             "no column is left to tell the rows apart",
             where=rows.source,
             got=", ".join(rows.columns),
             fix="hand in columns besides the target, or name a group column",
         )
-    places = np.array([_place(salt, digest) for digest in rows.row_digests(names)])
+    keys = rows.row_digests(names) if group is None else group_names(rows.column(group))
+    places = np.array([_place(salt, key) for key in keys])
     gate, dev = shares[2], shares[1]
     sides = np.full(len(rows), TRAIN, dtype=np.int8)
     sides[places < gate + dev] = DEV
@@ -71,6 +72,14 @@ def split(
     return sides
 
 
-def _place(salt: str, digest: str) -> float:
-    raw = hashlib.sha256(f"{salt}\x1f{digest}".encode()).digest()
+def group_names(values: np.ndarray[Any, Any]) -> list[str]:
+    """Each value as text, the same for 7, 7.0 and "7": one "A7" in an arrival turns a column of numbers
+    into text, and groups must not change sides for it."""
+    plain = values.tolist() if values.ndim == 1 else [str(row.tolist()) for row in values]
+    whole = [int(v) if isinstance(v, float) and v.is_integer() else v for v in plain]
+    return [value.hex() if isinstance(value, bytes) else str(value) for value in whole]
+
+
+def _place(salt: str, key: str) -> float:
+    raw = hashlib.sha256(f"{salt}\x1f{key}".encode()).digest()
     return int.from_bytes(raw[:8], "big") / 2**64

@@ -12,7 +12,7 @@ from torch import Tensor
 from headstart.lifecycle import gate
 from headstart.lifecycle.context import Context, fingerprint
 from headstart.lifecycle.data.rows import Rows
-from headstart.lifecycle.data.split import GATE, TRAIN
+from headstart.lifecycle.data.split import GATE, TRAIN, group_names
 from headstart.lifecycle.entrant import Entrant
 from headstart.lifecycle.failpoints import failpoint
 from headstart.lifecycle.memory import Pool
@@ -141,7 +141,8 @@ def _scores(context: Context, version: Version, examples: Any) -> Tensor:
 
 def _groups(task: Task, rows: Rows, index: np.ndarray[Any, Any]) -> list[str] | None:
     if task.group:
-        return [str(value) for value in rows.column(task.group)[index]]
+        names = group_names(rows.column(task.group))
+        return [names[row] for row in index]
     # Several examples of one row (windows of a text) belong together.
     return [str(number) for number in index] if len(index) > len(rows) else None
 
