@@ -203,6 +203,15 @@ def test_rows_that_two_groups_share_must_not_leak_into_the_gate(tmp_path):
     assert hs.Store(tmp_path / "b").arrivals() == []
 
 
+def test_an_own_gate_set_must_not_share_groups_even_when_written_otherwise(tmp_path):
+    train, gate = arrivals(2)
+    mine = hs.tasks.TabularClassification(target="label", hidden=(16,), group="writer")
+    numbered = Rows({**train.columns, "writer": np.arange(120)})
+    named = Rows({**gate.columns, "writer": [f"{i}" for i in range(100, 220)]})
+    with pytest.raises(InputError, match="the same group"):
+        hs.update(mine, tmp_path / "s", numbered, gate_data=named, train=TRAIN, report=False)
+
+
 def test_a_budget_in_samples_and_in_seconds_binds(tmp_path):
     parts = arrivals(1)
     result = update(hs.Store(tmp_path / "a"), parts[0], budget=hs.Budget(samples=640))

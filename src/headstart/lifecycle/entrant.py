@@ -14,7 +14,6 @@ from headstart.lifecycle.artifact import read_checkpoint, write_checkpoint
 from headstart.lifecycle.budget import Spent
 from headstart.lifecycle.failpoints import failpoint
 from headstart.lifecycle.plan import StartPlan, make_start
-from headstart.lifecycle.race import empty_scores
 from headstart.lifecycle.settings import TrainSettings
 from headstart.lifecycle.signals import StopFlag
 from headstart.lifecycle.tasks.base import Examples, Task, score
@@ -123,7 +122,7 @@ class Entrant:
     def held_out(self) -> Tensor:
         """Scores on the development set, one for each example; the state is saved with them."""
         dev = self.arena.dev
-        scores = score(self.arena.task, self.run.final_model(), dev) if len(dev) else empty_scores()
+        scores = score(self.arena.task, self.run.final_model(), dev)
         self.held = float(scores.mean()) if len(scores) else float("nan")
         self.run.curve.append((self.run.at.step, self.held))
         self.save()

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor
 
 from headstart.errors import DivergedError
@@ -187,8 +186,3 @@ def _why(racer: Racer, leader: Racer, held: dict[str, Tensor]) -> str:
 
 def _mean(values: Tensor) -> float:
     return float(values.mean()) if len(values) else float("nan")
-
-
-def empty_scores() -> Tensor:
-    """Held-out scores where nothing is held out."""
-    return torch.zeros(0)

@@ -31,7 +31,6 @@ __all__ = ["Run", "TrainState"]
 
 State = tuple[dict[str, Tensor], dict[str, Any]]
 _DIVERGED = "diverged"
-Watch = Callable[["Run"], None]
 
 
 @dataclass
@@ -85,13 +84,11 @@ class Run:
         seed: int,
         engine: Engine | None = None,
         schedule: Schedule | None = None,
-        watch: Watch | None = None,
     ) -> None:
         self.task, self.settings, self.seed = task, settings, seed
         self.engine = engine or Engine.of(settings)
         self.model = model.to(self.engine.device)
         self.train, self.dev = _on(train, self.engine), dev
-        self.watch = watch
         self.steps_per_epoch = -(-len(train) // settings.batch_size)
         self.total_steps = self.steps_per_epoch * settings.epochs
         self.optimizer = make_optimizer(self.model, settings)
@@ -131,8 +128,6 @@ class Run:
                     self.at.seconds += time.perf_counter() - started
                     if self.at.index == self.steps_per_epoch:
                         self._end_epoch()
-                        if self.watch:
-                            self.watch(self)
                         break
                     if (until is not None and self.at.step >= until) or stop():
                         return self.at

@@ -1,4 +1,4 @@
-"""Rows that stand twice: inside an arrival, on two sides, or in a gate set and in the data."""
+"""Rows that stand twice: on two sides, or in a gate set and in the data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from headstart.errors import InputError
 from headstart.lifecycle.data import DEV, GATE, TRAIN, Rows, split
-from headstart.lifecycle.data.duplicates import across_sides, count, shared
+from headstart.lifecycle.data.duplicates import across_sides, shared
 
 FEW = settings(derandomize=True, deadline=None, max_examples=40, database=None)
 TABLES = st.lists(
@@ -20,13 +20,6 @@ TABLES = st.lists(
 def table(records: list[tuple[int, str, int]]) -> Rows:
     numbers, texts, labels = zip(*records, strict=True)
     return Rows({"n": list(numbers), "t": list(texts), "label": list(labels)})
-
-
-def test_repeated_rows_are_counted():
-    rows = Rows({"n": [1, 2, 1, 1], "label": [0, 0, 1, 0]})
-    assert count(rows) == 1
-    assert count(rows, ignore=["label"]) == 2
-    assert count(rows.take([0, 1])) == 0
 
 
 def test_rows_shared_with_a_gate_set_are_named_in_both():

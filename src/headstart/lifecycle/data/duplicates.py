@@ -1,4 +1,4 @@
-"""Rows that stand twice: inside an arrival, on two sides of a split, or in a gate set and in the data."""
+"""Rows that stand twice: on two sides of a split, or in a gate set and in the data."""
 
 from __future__ import annotations
 
@@ -11,13 +11,7 @@ from headstart.errors import InputError
 from headstart.lifecycle.data.rows import Rows
 from headstart.lifecycle.data.split import TRAIN
 
-__all__ = ["across_sides", "count", "shared"]
-
-
-def count(rows: Rows, *, ignore: Sequence[str] = ()) -> int:
-    """How many rows repeat an earlier one, by the columns not ignored."""
-    digests = rows.row_digests(_names(rows, ignore))
-    return len(digests) - len(set(digests))
+__all__ = ["across_sides", "shared"]
 
 
 def across_sides(

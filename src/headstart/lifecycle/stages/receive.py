@@ -11,7 +11,7 @@ from headstart.errors import InputError
 from headstart.lifecycle.context import Context
 from headstart.lifecycle.data.duplicates import across_sides, shared
 from headstart.lifecycle.data.rows import Rows
-from headstart.lifecycle.data.split import TRAIN, split
+from headstart.lifecycle.data.split import TRAIN, group_names, split
 from headstart.lifecycle.failpoints import failpoint
 from headstart.lifecycle.lineage import trunk
 from headstart.lifecycle.memory import Pool, gather, join
@@ -93,8 +93,9 @@ def refuse_overlap(task: Task, train: Rows, gate: Rows | None) -> None:
     """Refuses a gate set of the user's own that shares rows (or groups) with what is trained on."""
     if gate is None:
         return
-    aside = [name for name in gate.columns if name != task.group] if task.group else [task.target]
-    pairs = shared(train, gate, ignore=aside)
+    pairs = (
+        _shared_groups(train, gate, task.group) if task.group else shared(train, gate, ignore=[task.target])
+    )
     if pairs:
         raise InputError(
             f"{_counted(pairs)} of the gate set stand in the training rows too",
@@ -130,6 +131,12 @@ def _refuse_leaks(task: Task, rows: Rows, sides: np.ndarray[Any, Any]) -> None:
             got=f"the same values as rows {_numbers(train for train, _ in pairs)}",
             fix=f"give rows that repeat the same {task.group}, or drop the repeats",
         )
+
+
+def _shared_groups(train: Rows, gate: Rows, group: str) -> list[tuple[int, int]]:
+    first = {name: number for number, name in reversed(list(enumerate(group_names(train.column(group)))))}
+    theirs = enumerate(group_names(gate.column(group)))
+    return [(first[name], number) for number, name in theirs if name in first]
 
 
 def _counted(pairs: Sequence[object]) -> str:
