@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from headstart.cli._common import (
     short,
     store_option,
 )
-from headstart.errors import InputError
+from headstart.errors import InputError, StoreError
 
 _NEEDED = ("torch", "numpy", "safetensors", "sqlalchemy", "pydantic", "click", "rich", "fsspec", "jinja2")
 _EXTRA = (
@@ -50,6 +50,8 @@ def command(*, store: str | None, config: str | None, verify: bool, as_json: boo
     problems = [f"{name} is not installed" for name in _NEEDED if not libraries[name]]
     problems += [f"{place} cannot be written to" for place, ok in places.items() if not ok]
     problems += [f"{item['file']} is damaged" for item in (health or {}).get("problems", ())]
+    if health and "unreadable" in health.values() and "problems" not in health:
+        problems.append("the store cannot be read, --verify lists why")
     found = {"libraries": libraries, "machine": _machine(), "places": places, "store": health}
     if as_json:
         print_json({**found, "problems": problems})
@@ -109,17 +111,21 @@ def _store(store: str | None, config: str | None, verify: bool) -> dict[str, Any
         if store or config or verify:
             raise
         return None  # nobody asked about a store
-    champion = opened.champion()
-    health = {
-        "location": str(opened.root),
-        "versions": len(opened.versions()),
-        "arrivals": len(opened.arrivals()),
-        "champion": champion.id if champion else None,
-    }
+    # Only what can be told of a damaged store, too: --verify then lists all that is wrong with it.
+    health: dict[str, Any] = {"location": str(opened.root)}
     if verify:
-        keys = ("what", "file", "expected", "found", "last_good")
-        health["problems"] = [{key: getattr(item, key) for key in keys} for item in opened.verify()]
+        health["problems"] = [item.to_dict() for item in opened.verify()]
+    for name, count in (("versions", opened.version_ids), ("arrivals", opened.arrivals)):
+        health[name] = _unless_damaged(lambda count=count: len(count()))  # type: ignore[misc]
+    health["champion"] = _unless_damaged(opened.champion_id)
     return health
+
+
+def _unless_damaged(look: Callable[[], Any]) -> Any:
+    try:
+        return look()
+    except StoreError:
+        return "unreadable"
 
 
 def _print(found: Mapping[str, Any], problems: list[str]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 import torch
+from sqlalchemy.engine import Connection
 
 from headstart.errors import InputError, StoreError
 from headstart.lifecycle import database as db
@@ -20,6 +21,7 @@ from headstart.lifecycle.data.split import DEV, GATE, TRAIN
 from headstart.lifecycle.database import Database
 from headstart.lifecycle.failpoints import failpoint
 from headstart.lifecycle.places import Places
+from headstart.lifecycle.seals import checked, sealed, unharmed
 from headstart.lifecycle.tensors import load_tensors, save_tensors
 from headstart.lifecycle.version import naming_last_good
 
@@ -120,11 +122,15 @@ class Arrival:
 
 def open_arrival(places: Places, folder: str) -> Opened:
     """The folder of an arrival, fetched if it is not here, its manifest checked against its name."""
-    return open_directory(places.fetch(places.arrivals / folder), folder)
+    return open_directory(places.fetch(places.arrival(folder)), folder)
 
 
 def listed(database: Database, places: Places, last_good: Callable[[], str | None]) -> list[Arrival]:
-    """All arrivals, in order of time. Their files are not touched."""
+    """All arrivals, in order of time. Their files are not touched.
+
+    Raises:
+        CorruptionError: a row is not what was written.
+    """
     with database.read() as connection:
         rows = connection.execute(sa.select(db.arrivals).order_by(db.arrivals.c.number)).all()
     return [
@@ -138,7 +144,7 @@ def listed(database: Database, places: Places, last_good: Callable[[], str | Non
             opened=functools.partial(open_arrival, places, row.folder),
             last_good=last_good,
         )
-        for index, row in enumerate(rows, start=1)
+        for index, row in enumerate((checked(row, db.arrivals) for row in rows), start=1)
     ]
 
 
@@ -157,21 +163,26 @@ def add(database: Database, places: Places, draft: ArrivalDraft) -> None:
         if not opened.path.is_dir():  # an earlier copy, which was just being removed
             commit_directory(places.arrivals, None, files, head)
         places.upload(opened.path)
-        summary = {name: opened.manifest[name] for name in _SUMMARY}
-        row = {"folder": opened.path.name, "kept": True, "summary": summary, "created": time.time()}
+        row = {
+            "digest": draft.digest,
+            "folder": opened.path.name,
+            "kept": True,
+            "summary": {name: opened.manifest[name] for name in _SUMMARY},
+            "created": time.time(),
+        }
         known = connection.execute(kept).scalar()
         if known is None:
-            connection.execute(db.arrivals.insert().values(digest=draft.digest, **row))
+            connection.execute(db.arrivals.insert().values(**sealed(row)))
         elif not known:
-            connection.execute(db.arrivals.update().where(where).values(**row))
+            connection.execute(db.arrivals.update().where(where).values(**sealed(row)))
     failpoint("after-row")
 
 
 def forget(database: Database, places: Places, arrival: Arrival) -> None:
     """Removes the copy of an arrival for good; its row, digest and counts stay."""
     with database.write() as connection:
-        where = db.arrivals.c.digest == arrival.digest
-        connection.execute(db.arrivals.update().where(where).values(kept=False))
+        row = connection.execute(sa.select(db.arrivals).where(db.arrivals.c.digest == arrival.digest)).one()
+        _change(connection, checked(row, db.arrivals), kept=False)
     failpoint("before-removal")
     finish_removals(database, places)
 
@@ -179,21 +190,31 @@ def forget(database: Database, places: Places, arrival: Arrival) -> None:
 def finish_removals(database: Database, places: Places) -> None:
     """Removes the copies of forgotten arrivals that are still there."""
     pending = (~db.arrivals.c.kept) & (db.arrivals.c.folder != "")
-    query = sa.select(db.arrivals.c.folder).where(pending)
+    query = sa.select(db.arrivals).where(pending)
     with database.read() as connection:
         if not connection.execute(query).first():
             return
     hidden = []
     # Under the write lock, so that nobody hands the same data in meanwhile and loses them.
     with database.write() as connection:
-        for folder in connection.execute(query).scalars().all():
-            hidden.append(places.hide(places.arrivals / folder))
+        for row in connection.execute(query).all():
+            if not unharmed(row):
+                continue  # nothing is removed on the word of a damaged row; verify() lists it
+            path = places.arrival(row.folder)
+            hidden.append(places.hide(path))
             if places.remote:
-                places.remote.remove(places.arrivals / folder)
-        connection.execute(db.arrivals.update().where(pending).values(folder=""))
-    for path in hidden:
-        if path is not None:
-            places.remove(path)
+                places.remote.remove(path)
+            _change(connection, row, folder="")
+    for gone in hidden:
+        if gone is not None:
+            places.remove(gone)
+
+
+def _change(connection: Connection, row: sa.Row[Any], **values: Any) -> None:
+    """Writes a row anew with some values changed, and sealed."""
+    whole = {name: row._mapping[name] for name in ("digest", "folder", "kept", "summary", "created")}
+    where = db.arrivals.c.number == row.number
+    connection.execute(db.arrivals.update().where(where).values(**sealed({**whole, **values})))
 
 
 def _content(draft: ArrivalDraft) -> tuple[dict[str, Writer], dict[str, Any]]:

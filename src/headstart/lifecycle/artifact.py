@@ -196,16 +196,12 @@ def open_directory(path: Path, expected: str | None = None) -> Opened:
         expected: its identity; None when its name is not one.
 
     Raises:
-        StoreError: there is no such folder, or a newer Headstart wrote it.
-        CorruptionError: the manifest is missing, is none, or has another identity.
+        CorruptionError: folder or manifest are missing, or the manifest is none or has another identity.
+        StoreError: a newer Headstart wrote the folder.
     """
     if not path.is_dir() or path.is_symlink():
-        raise StoreError(
-            "a stored folder is missing",
-            where=str(path),
-            got="no such folder",
-            fix="restore it from a copy, or `headstart rollback`",
-        )
+        wanted = f"a folder with identity {expected}" if expected else "a folder"
+        raise CorruptionError(str(path), expected=wanted, found="no such folder")
     file = path / MANIFEST
     try:
         manifest, found = _read_manifest(file)

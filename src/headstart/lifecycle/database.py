@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from headstart.errors import InputError, StoreError
+from headstart.errors import HeadstartError, InputError, StoreError
 from headstart.lifecycle.remote import without_secrets
 
 __all__ = ["Database", "aliases", "arrivals", "events", "records", "versions"]
@@ -27,6 +27,7 @@ versions = sa.Table(
     sa.Column("id", sa.Text, unique=True, nullable=False),
     sa.Column("parents", sa.JSON, nullable=False),
     sa.Column("created", sa.Float, nullable=False),
+    sa.Column("seal", sa.Text, nullable=False),
 )
 aliases = sa.Table(
     "aliases",
@@ -44,6 +45,7 @@ events = sa.Table(
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("payload", sa.JSON, nullable=False),
     sa.Column("created", sa.Float, nullable=False),
+    sa.Column("seal", sa.Text, nullable=False),
 )
 arrivals = sa.Table(
     "arrivals",
@@ -54,6 +56,7 @@ arrivals = sa.Table(
     sa.Column("kept", sa.Boolean, nullable=False),
     sa.Column("summary", sa.JSON, nullable=False),
     sa.Column("created", sa.Float, nullable=False),
+    sa.Column("seal", sa.Text, nullable=False),
 )
 records = sa.Table(
     "records",
@@ -63,6 +66,7 @@ records = sa.Table(
     sa.Column("key", sa.Text, nullable=False),
     sa.Column("payload", sa.JSON, nullable=False),
     sa.Column("created", sa.Float, nullable=False),
+    sa.Column("seal", sa.Text, nullable=False),
     sa.UniqueConstraint("kind", "key"),
 )
 
@@ -160,6 +164,14 @@ class Database:
                     connection.execute(sa.text("SELECT pg_advisory_xact_lock(4815162342)"))
                 yield connection
 
+    def damage(self) -> list[str]:
+        """What the database finds wrong with its own pages, tables and indexes; [] when sound."""
+        if not self.sqlite:
+            return []  # PostgreSQL has no such check for a client; its own checksums raise when read
+        with self.read() as connection:
+            lines = connection.exec_driver_sql("PRAGMA integrity_check(5)").scalars().all()
+        return [str(line) for line in lines if line != "ok"]
+
     def close(self) -> None:
         """Closes idle connections."""
         self.engine.dispose()
@@ -176,7 +188,9 @@ class Database:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except sa.exc.SQLAlchemyError as error:
+        except HeadstartError:
+            raise
+        except (sa.exc.SQLAlchemyError, ValueError) as error:  # a damaged row may hold no JSON, or no text
             cause = getattr(error, "orig", None) or error
             raise StoreError(
                 "the store's database refused",

@@ -118,7 +118,7 @@ def remember(context: Context, pool: Pool, upto: int) -> None:
 
 
 def _load(store: Store, folder: str) -> Pool:
-    opened = open_directory(store.root / _KIND / folder)
+    opened = open_directory(store.places.memory(folder))
     rows = load_rows(opened.file("rows.safetensors"))
     sides = rows.column(_SIDE).astype(np.int8)
     return Pool(rows.drop(_SIDE, _ARRIVAL), sides, rows.column(_ARRIVAL))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from headstart.errors import InputError
+from headstart.errors import CorruptionError, InputError
 from headstart.lifecycle.artifact import MANIFEST
 from headstart.lifecycle.database import Database
 from headstart.lifecycle.durable import file_errors, flush_folder, sweep, temporary_name
@@ -22,6 +22,7 @@ __all__ = ["Places"]
 
 _DATABASE = "store.db"
 _OURS = ("versions", "arrivals", "runs", "memory", "report", "update.lock")
+_IDENTITY = re.compile(r"[0-9a-f]{16}")
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
 
 
@@ -79,6 +80,30 @@ class Places:
     def arrivals(self) -> Path:
         """Folder of arrivals."""
         return self.root / "arrivals"
+
+    def version(self, id: str) -> Path:
+        """Folder of a version.
+
+        Raises:
+            CorruptionError: the database names something that is no id.
+        """
+        return _named(self.versions, id)
+
+    def arrival(self, folder: str) -> Path:
+        """Folder of an arrival.
+
+        Raises:
+            CorruptionError: the database names something that is no folder of ours.
+        """
+        return _named(self.arrivals, folder)
+
+    def memory(self, folder: str) -> Path:
+        """Folder of what is kept of forgotten arrivals.
+
+        Raises:
+            CorruptionError: the database names something that is no folder of ours.
+        """
+        return _named(self.root / "memory", folder)
 
     def run_folder(self, run_id: str) -> Path:
         """Folder of one run, made if it is not there.
@@ -144,6 +169,15 @@ class Places:
         shutil.rmtree(hidden, ignore_errors=True)
         with file_errors(hidden):
             flush_folder(hidden.parent)
+
+
+def _named(parent: Path, name: str) -> Path:
+    # A name from the database never leads out of the folder it belongs to.
+    if not isinstance(name, str) or not _IDENTITY.fullmatch(name):
+        raise CorruptionError(
+            f"the database's entry for {parent.name}", expected="16 hex digits", found=repr(name)[:100]
+        )
+    return parent / name
 
 
 def _make(folder: Path) -> list[Path]:

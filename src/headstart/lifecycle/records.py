@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,6 +16,7 @@ from headstart.lifecycle import database as db
 from headstart.lifecycle.artifact import as_json
 from headstart.lifecycle.database import Database
 from headstart.lifecycle.failpoints import failpoint
+from headstart.lifecycle.seals import checked, sealed
 from headstart.lifecycle.version import Event
 
 __all__ = ["append", "events", "record", "records"]
@@ -43,15 +45,20 @@ def append(
         "payload": json.loads(as_json(payload, f"payload of {kind}")),
         "created": time.time(),
     }
-    key = connection.execute(db.events.insert().values(**row)).inserted_primary_key
+    key = connection.execute(db.events.insert().values(**sealed(row))).inserted_primary_key
     return Event(number=int(key[0]) if key else 0, **row)
 
 
 def events(database: Database) -> list[Event]:
-    """Every event, oldest first."""
+    """Every event, oldest first.
+
+    Raises:
+        CorruptionError: a row is not what was written.
+    """
     with database.read() as connection:
         rows = connection.execute(sa.select(db.events).order_by(db.events.c.number)).all()
-    return [Event(**row._mapping) for row in rows]
+    names = [item.name for item in fields(Event)]
+    return [Event(**{name: getattr(checked(row, db.events), name) for name in names}) for row in rows]
 
 
 def record(database: Database, kind: str, key: str, payload: Mapping[str, Any]) -> None:
@@ -60,16 +67,17 @@ def record(database: Database, kind: str, key: str, payload: Mapping[str, Any]) 
     Raises:
         InputError: the payload is not JSON.
         StoreError: another payload stands under this kind and key.
+        CorruptionError: the row that is there is not what was written.
     """
     value = json.loads(as_json(payload, f"record {kind}"))
     failpoint("before-record")
     with database.write() as connection:
         where = (db.records.c.kind == kind) & (db.records.c.key == key)
-        known = connection.execute(sa.select(db.records.c.payload).where(where)).scalar()
+        known = connection.execute(sa.select(db.records).where(where)).first()
         if known is None:
             row = {"kind": kind, "key": key, "payload": value, "created": time.time()}
-            connection.execute(db.records.insert().values(**row))
-        elif known != value:
+            connection.execute(db.records.insert().values(**sealed(row)))
+        elif checked(known, db.records).payload != value:
             raise StoreError(
                 "other evidence stands under this name",
                 where=f"record {kind}/{key}",
@@ -80,8 +88,12 @@ def record(database: Database, kind: str, key: str, payload: Mapping[str, Any]) 
 
 
 def records(database: Database, kind: str) -> list[tuple[str, dict[str, Any]]]:
-    """All evidence of a kind: (key, payload), oldest first."""
+    """All evidence of a kind: (key, payload), oldest first.
+
+    Raises:
+        CorruptionError: a row is not what was written.
+    """
     with database.read() as connection:
-        query = sa.select(db.records.c.key, db.records.c.payload).where(db.records.c.kind == kind)
+        query = sa.select(db.records).where(db.records.c.kind == kind)
         rows = connection.execute(query.order_by(db.records.c.number)).all()
-    return [(row.key, row.payload) for row in rows]
+    return [(row.key, row.payload) for row in (checked(row, db.records) for row in rows)]

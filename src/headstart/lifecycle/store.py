@@ -23,6 +23,7 @@ from headstart.lifecycle.arrivals import Arrival, ArrivalDraft
 from headstart.lifecycle.artifact import Opened, Writer, as_json, commit_directory, open_directory
 from headstart.lifecycle.failpoints import failpoint
 from headstart.lifecycle.places import Places
+from headstart.lifecycle.seals import sealed
 from headstart.lifecycle.tensors import plain_weights, save_tensors
 from headstart.lifecycle.version import Event, Version, VersionDraft, naming_last_good
 
@@ -106,7 +107,7 @@ class Store:
             if known is None:
                 failpoint("before-row")
                 row = {"id": id, "parents": parents, "created": time.time()}
-                connection.execute(db.versions.insert().values(**row))
+                connection.execute(db.versions.insert().values(**sealed(row)))
         failpoint("after-row")
         return self._version(id)
 
@@ -143,9 +144,7 @@ class Store:
             StoreError: another process changed the champion meanwhile.
         """
         champion = self.champion_id()
-        line = lineage.champions(self.log())
-        before = line[-2] if len(line) > 1 and line[-1] == champion else None
-        target = to if to is not None else before
+        target = to if to is not None else self._before(champion)
         if champion is None or target is None:
             raise InputError(
                 "there is no earlier champion to go back to",
@@ -165,6 +164,13 @@ class Store:
             Opened(version.path, version.manifest).check()
         lineage.move(self._db, "rollback", version.id, champion, reason=reason or "by hand", payload={})
         return version
+
+    def _before(self, champion: str | None) -> str | None:
+        """The champion before the present one; where the alias is damaged, the one the log leads to."""
+        line = lineage.champions(self.log())
+        if line and line[-1] != champion:
+            return line[-1]
+        return line[-2] if len(line) > 1 else None
 
     def note(
         self, kind: str, version_id: str, *, reason: str, payload: Mapping[str, Any] | None = None
@@ -270,8 +276,8 @@ class Store:
         return found[0]
 
     def _version(self, id: str) -> Version:
-        path = self.places.fetch(self.places.versions / id)
         with naming_last_good(self.last_good):
+            path = self.places.fetch(self.places.version(id))
             opened = open_directory(path, id)
         return Version(id, opened.manifest, tuple(opened.manifest["parents"]), path, self.last_good)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,9 @@ import sqlalchemy as sa
 from headstart.errors import CorruptionError, HeadstartError, StoreError
 from headstart.lifecycle import database as db
 from headstart.lifecycle.artifact import MANIFEST, digest_of, open_directory
+from headstart.lifecycle.data.read import read
 from headstart.lifecycle.lineage import replay
+from headstart.lifecycle.seals import checked, unharmed
 
 if TYPE_CHECKING:
     from headstart.lifecycle.store import Store
@@ -43,24 +45,63 @@ class Problem:
 
 
 def verify(store: Store) -> list[Problem]:
-    """Every file of every version and arrival, names, parents, and the champion against the log.
+    """Every row, every file of every version and arrival, names, parents, the champion against the log.
 
     A complete folder without a row is no problem: it is a commit that was killed before its row, and the
     same commit, run again, adopts it. Neither are temporary folders, which are swept.
     """
-    found = [*_versions(store), *_arrivals(store), *_champion(store)]
+    found: list[Problem] = []
+    for check in (_database, _rows, _versions, _arrivals, _champion):
+        found += _told(check, store)
     if not found:
         return []
     good = last_good(store)
-    return [Problem(p.what, p.file, p.expected, p.found, good) for p in found]
+    return [Problem(p.what, p.file, p.expected, p.found, good) for p in dict.fromkeys(found)]
 
 
 def last_good(store: Store) -> str | None:
-    """The newest version whose every file verifies."""
-    for id in reversed(store.version_ids()):
-        if not list(_folder(store, store.places.versions / id)):
+    """The newest version whose every file verifies, or None."""
+    try:
+        ids = store.version_ids()
+    except StoreError:
+        return None  # the database itself cannot be read
+    for id in reversed(ids):
+        if not list(_folder(store, id, store.places.version)):
             return id
     return None
+
+
+def _told(check: Callable[[Store], Iterator[Problem]], store: Store) -> list[Problem]:
+    """The problems a check finds, the one that stops it included."""
+    found: list[Problem] = []
+    try:
+        for problem in check(store):
+            found.append(problem)
+    except CorruptionError as error:
+        found.append(_problem(error))
+    except StoreError as error:
+        found.append(Problem(error.what, error.where, "a database that can be read", error.got))
+    return found
+
+
+def _problem(error: CorruptionError) -> Problem:
+    return Problem(error.what, error.file, error.expected, error.found)
+
+
+def _database(store: Store) -> Iterator[Problem]:
+    for line in store._db.damage():
+        yield Problem("the database is damaged", store._db.place, "a sound database", line)
+
+
+def _rows(store: Store) -> Iterator[Problem]:
+    for table in (db.versions, db.arrivals, db.events, db.records):
+        with store._db.read() as connection:
+            rows = connection.execute(sa.select(table).order_by(table.c.number)).all()
+        for row in rows:
+            try:
+                checked(row, table)
+            except CorruptionError as error:
+                yield _problem(error)
 
 
 def _versions(store: Store) -> Iterator[Problem]:
@@ -68,12 +109,11 @@ def _versions(store: Store) -> Iterator[Problem]:
         rows = connection.execute(sa.select(db.versions.c.id, db.versions.c.parents)).all()
     known = {row.id for row in rows}
     for row in rows:
-        path = store.places.versions / row.id
-        problems = list(_folder(store, path))
+        problems = list(_folder(store, row.id, store.places.version))
         yield from problems
         if problems:
             continue
-        parents = open_directory(path).manifest["parents"]
+        parents = open_directory(store.places.version(row.id)).manifest["parents"]
         if parents != row.parents:
             yield Problem(
                 "parents differ from the manifest's", f"row of {row.id}", str(parents), str(row.parents)
@@ -86,26 +126,32 @@ def _versions(store: Store) -> Iterator[Problem]:
 def _arrivals(store: Store) -> Iterator[Problem]:
     with store._db.read() as connection:
         rows = connection.execute(sa.select(db.arrivals).order_by(db.arrivals.c.number)).all()
-    for arrival, row in zip(store.arrivals(), rows, strict=False):
-        if not row.kept:
+    for index, row in enumerate(rows, start=1):
+        if not unharmed(row) or not row.kept:
             continue
-        path = store.places.arrivals / row.folder
-        problems = list(_folder(store, path))
+        problems = list(_folder(store, row.folder, store.places.arrival))
         yield from problems
         if problems:
             continue
-        manifest = open_directory(path).manifest
+        manifest = open_directory(store.places.arrival(row.folder)).manifest
         for name, value in {"digest": row.digest, **row.summary}.items():
             if manifest[name] != value:
                 what = f"an arrival's {name} differs from the manifest's"
-                yield Problem(what, f"row of arrival {arrival.index}", str(manifest[name]), str(value))
+                yield Problem(what, f"row of arrival {index}", str(manifest[name]), str(value))
         if manifest["reference"] is not None:
-            try:
-                arrival.rows()
-            except HeadstartError as error:
-                where = f"arrival {arrival.index}, {manifest['reference']}"
-                yield Problem(error.what, where, f"digest {row.digest}", error.got)
+            yield from _reference(f"arrival {index}, {manifest['reference']}", manifest, row.digest)
     yield from _strangers(store.places.arrivals, {row.folder for row in rows})
+
+
+def _reference(where: str, manifest: Mapping[str, Any], digest: str) -> Iterator[Problem]:
+    try:
+        found = read(manifest["reference"]).digest()
+    except HeadstartError as error:
+        yield Problem(error.what, where, f"digest {digest}", error.got)
+        return
+    if found != digest:
+        what = "the data an arrival refers to have another digest now"
+        yield Problem(what, where, f"digest {digest}", f"digest {found}")
 
 
 def _champion(store: Store) -> Iterator[Problem]:
@@ -126,14 +172,17 @@ def _strangers(parent: Path, known: set[str]) -> Iterator[Problem]:
             yield Problem("this does not belong here", str(entry), "nothing", "a file or folder not ours")
 
 
-def _folder(store: Store, path: Path) -> Iterator[Problem]:
+def _folder(store: Store, name: str, find: Callable[[str], Path]) -> Iterator[Problem]:
     try:
+        path = find(name)
         opened = open_directory(store.places.fetch(path), path.name)
     except CorruptionError as error:
-        yield Problem("a manifest is damaged", error.file, error.expected, error.found)
+        gone = error.found == "no such folder"
+        what = "a stored folder is missing" if gone else "a manifest is damaged"
+        yield Problem(what, error.file, error.expected, error.found)
         return
     except StoreError as error:
-        yield Problem(error.what, str(path), "a folder", error.got)
+        yield Problem(error.what, error.where, "a folder", error.got)
         return
     remote = store.places.remote
     files = opened.manifest["files"]

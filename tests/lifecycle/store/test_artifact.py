@@ -231,7 +231,7 @@ def test_a_manifest_too_large_or_too_new_or_linked_is_refused(tmp_path: Path) ->
         open_directory(tmp_path)
     link = tmp_path / "link"
     link.symlink_to(tmp_path)
-    with pytest.raises(StoreError, match="missing"):
+    with pytest.raises(CorruptionError, match="no such folder"):
         open_directory(link)
 
 

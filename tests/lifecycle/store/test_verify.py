@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,6 +35,7 @@ def store(tmp_path: Path) -> Store:
     rows = read(csv)
     sides = np.zeros(len(rows), dtype=np.int8)
     store.add_arrival(ArrivalDraft(reference=str(csv), digest=rows.digest(), sides=sides))
+    store.record("seen", "x", {"a": 1})
     return store
 
 
@@ -58,6 +60,17 @@ def link(store: Store) -> None:
     path = newest(store) / "plan.json"
     path.rename(store.root / "plan.json")
     path.symlink_to(store.root / "plan.json")
+
+
+def overwrite(path: Path) -> None:
+    """The rows' pages, not the schema's: the store still opens."""
+    with sqlite3.connect(path) as connection:
+        connection.execute("pragma wal_checkpoint(truncate)")
+        page = connection.execute("select rootpage from sqlite_master where name = 'events'").fetchone()[0]
+    connection.close()
+    raw = bytearray(path.read_bytes())
+    raw[4096 * (page - 1) : 4096 * page] = b"\xff" * 4096
+    path.write_bytes(raw)
 
 
 def forge(store: Store) -> None:
@@ -97,9 +110,18 @@ DAMAGE: dict[str, tuple[str, Callable[[Store], object]]] = {
     "an arrival changed": ("changed", lambda s: append(copy_of(s) / "rows.safetensors")),
     "an arrival missing": ("missing", lambda s: shutil.rmtree(copy_of(s))),
     "an arrival renamed": (
-        "digest differs",
+        "match its digest",
         lambda s: sql(s, sa.update(db.arrivals).where(db.arrivals.c.number == 1).values(digest="x")),
     ),
+    "a reason changed": ("match its digest", lambda s: sql(s, sa.update(db.events).values(reason="luck"))),
+    "evidence changed": ("match its digest", lambda s: sql(s, sa.update(db.records).values(payload={}))),
+    "evidence no JSON": ("refused", lambda s: sql(s, sa.text("update records set payload = '{'"))),
+    "a time changed": ("match its digest", lambda s: sql(s, sa.update(db.versions).values(created=1.0))),
+    "an arrival out of the store": (
+        "match its digest",
+        lambda s: sql(s, sa.update(db.arrivals).values(folder="../../x", kept=False)),
+    ),
+    "a page of the database": ("", lambda s: overwrite(s.root / "store.db")),
     "a source changed": ("another digest", lambda s: append(s.root.parent / "rows.csv")),
     "a source gone": ("", lambda s: (s.root.parent / "rows.csv").unlink()),
 }
@@ -147,3 +169,23 @@ def test_an_error_names_the_file_the_digests_and_the_last_good_version(store: St
         store.versions()
     assert caught.value.last_good is None and store.last_good() is None
     assert store.champion_id() == second.id and len(store.log()) == 2  # still readable
+
+
+def test_rollback_works_when_the_champion_or_the_log_is_damaged(store: Store) -> None:
+    first, second = store.versions()
+    (second.path / "model.safetensors").write_bytes(b"")
+    sql(store, sa.update(db.aliases).values(version="0" * 16))
+    with pytest.raises(CorruptionError) as caught:
+        store.rollback()  # the log leads to the version whose file is empty
+    assert caught.value.last_good == first.id
+    assert store.rollback(to=first.id).id == store.champion_id() == first.id
+    sql(store, sa.update(db.events).values(reason="luck"))
+    with pytest.raises(CorruptionError, match="table events"):
+        store.log()
+    assert store.champion_id() == first.id and store.champion() is not None
+
+
+def test_nothing_is_removed_on_the_word_of_a_damaged_row(store: Store) -> None:
+    copy = copy_of(store)
+    sql(store, sa.update(db.arrivals).values(kept=False))
+    assert Store(store.root).verify() and copy.is_dir()
