@@ -82,6 +82,12 @@ class FakeStore:
             for letter in "ab"
         ]
 
+    def champion_id(self) -> str:
+        return "a" * 64
+
+    def version_ids(self) -> list[str]:
+        return [version.id for version in self.versions()]
+
     def version(self, start: str) -> Any:
         found = [version for version in self.versions() if version.id.startswith(start)]
         if not found:

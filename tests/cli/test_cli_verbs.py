@@ -16,6 +16,7 @@ from headstart.cli._run import split_starts
 from headstart.cli.recipe import parse_seeds
 from headstart.errors import InputError
 from headstart.lifecycle.budget import Budget
+from headstart.lifecycle.verify import Problem
 
 from .cli_fakes import MINIMAL, RECORD, FakeStore, replace_module
 
@@ -276,10 +277,7 @@ def test_doctor_finds_damage(run: Run, store: FakeStore, config: Path) -> None:
     sound = json.loads(run("doctor", "--verify", "--json").stdout)
     assert sound["problems"] == [] and sound["store"]["versions"] == 2
     assert {"python", "threads", "devices"} <= set(sound["machine"])
-    damaged = SimpleNamespace(
-        what="changed", file="a/model.safetensors", expected="12", found="34", last_good="b"
-    )
-    store.damage.append(damaged)
+    store.damage.append(Problem("changed", "a/model.safetensors", expected="12", found="34", last_good="b"))
     result = run("doctor", "--verify")
     assert result.exit_code == 1
     assert "a/model.safetensors" in result.stdout and "34" in result.stdout
