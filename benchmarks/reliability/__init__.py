@@ -1,1 +1,1 @@
-"""Campaigns that try to break what Headstart promises, and count. Run: ``python -m benchmarks.reliability``."""
+"""Campaigns that try to break what Headstart promises: ``python -m benchmarks.reliability``."""

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 import torch
-from sqlalchemy.engine import Connection
 
 from headstart.errors import InputError, StoreError
 from headstart.lifecycle import database as db
@@ -21,7 +20,7 @@ from headstart.lifecycle.data.split import DEV, GATE, TRAIN
 from headstart.lifecycle.database import Database
 from headstart.lifecycle.failpoints import failpoint
 from headstart.lifecycle.places import Places
-from headstart.lifecycle.seals import checked, sealed, unharmed
+from headstart.lifecycle.seals import change, checked, insert, unharmed
 from headstart.lifecycle.tensors import load_tensors, save_tensors
 from headstart.lifecycle.version import naming_last_good
 
@@ -170,11 +169,11 @@ def add(database: Database, places: Places, draft: ArrivalDraft) -> None:
             "summary": {name: opened.manifest[name] for name in _SUMMARY},
             "created": time.time(),
         }
-        known = connection.execute(kept).scalar()
+        known = connection.execute(sa.select(db.arrivals).where(where)).first()
         if known is None:
-            connection.execute(db.arrivals.insert().values(**sealed(row)))
-        elif not known:
-            connection.execute(db.arrivals.update().where(where).values(**sealed(row)))
+            insert(connection, db.arrivals, row)
+        elif not checked(known, db.arrivals).kept:
+            change(connection, db.arrivals, known, **row)
     failpoint("after-row")
 
 
@@ -182,7 +181,7 @@ def forget(database: Database, places: Places, arrival: Arrival) -> None:
     """Removes the copy of an arrival for good; its row, digest and counts stay."""
     with database.write() as connection:
         row = connection.execute(sa.select(db.arrivals).where(db.arrivals.c.digest == arrival.digest)).one()
-        _change(connection, checked(row, db.arrivals), kept=False)
+        change(connection, db.arrivals, checked(row, db.arrivals), kept=False)
     failpoint("before-removal")
     finish_removals(database, places)
 
@@ -204,17 +203,10 @@ def finish_removals(database: Database, places: Places) -> None:
             hidden.append(places.hide(path))
             if places.remote:
                 places.remote.remove(path)
-            _change(connection, row, folder="")
+            change(connection, db.arrivals, row, folder="")
     for gone in hidden:
         if gone is not None:
             places.remove(gone)
-
-
-def _change(connection: Connection, row: sa.Row[Any], **values: Any) -> None:
-    """Writes a row anew with some values changed, and sealed."""
-    whole = {name: row._mapping[name] for name in ("digest", "folder", "kept", "summary", "created")}
-    where = db.arrivals.c.number == row.number
-    connection.execute(db.arrivals.update().where(where).values(**sealed({**whole, **values})))
 
 
 def _content(draft: ArrivalDraft) -> tuple[dict[str, Writer], dict[str, Any]]:

@@ -11,6 +11,7 @@ import dataclasses
 import difflib
 import functools
 import os
+import stat
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -142,18 +143,38 @@ def _settings(values: Mapping[str, Any]) -> Settings:
 
 
 def _read_toml(file: Path) -> dict[str, Any]:
+    _refuse_what_is_no_file(file)
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except OSError as error:
         raise InputError(
-            "there is no configuration file",
+            "the configuration cannot be read",
             where=str(file),
-            got="nothing",
-            fix="give --config FILE; `headstart init` writes one",
-        ) from None
+            got=error.strerror or type(error).__name__,
+            fix="give another --config FILE, or mend this one",
+        ) from error
     except (ValueError, RecursionError) as error:  # bad TOML, not UTF-8, a number of 5000 digits, ...
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise ConfigError([f"not a TOML file: {reason}"], where=str(file)) from None
+
+
+def _refuse_what_is_no_file(file: Path) -> None:
+    try:
+        kind = file.stat().st_mode
+    except (OSError, ValueError) as error:  # not there, a loop of links, a NUL in the name, ...
+        raise InputError(
+            "there is no configuration file",
+            where=str(file),
+            got="nothing" if isinstance(error, FileNotFoundError) else str(error),
+            fix="give --config FILE; `headstart init` writes one",
+        ) from None
+    if not stat.S_ISREG(kind):  # a pipe may never begin, a device never end
+        raise InputError(
+            "the configuration is no regular file",
+            where=str(file),
+            got="a folder" if stat.S_ISDIR(kind) else "a device or a pipe",
+            fix="give --config FILE; `headstart init` writes one",
+        )
 
 
 def _merge(table: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from headstart.lifecycle.remote import without_secrets
 
 __all__ = ["Database", "aliases", "arrivals", "events", "records", "versions"]
 
-FORMAT = 1
+FORMAT = 2
 _meta = sa.MetaData()
 _Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
@@ -23,7 +23,7 @@ info = sa.Table("headstart", _meta, sa.Column("name", sa.Text, primary_key=True)
 versions = sa.Table(
     "versions",
     _meta,
-    sa.Column("number", _Id, primary_key=True, autoincrement=True),
+    sa.Column("number", _Id, primary_key=True, autoincrement=False),
     sa.Column("id", sa.Text, unique=True, nullable=False),
     sa.Column("parents", sa.JSON, nullable=False),
     sa.Column("created", sa.Float, nullable=False),
@@ -38,7 +38,7 @@ aliases = sa.Table(
 events = sa.Table(
     "events",
     _meta,
-    sa.Column("number", _Id, primary_key=True, autoincrement=True),
+    sa.Column("number", _Id, primary_key=True, autoincrement=False),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("version", sa.Text, nullable=False),
     sa.Column("previous", sa.Text),
@@ -50,7 +50,7 @@ events = sa.Table(
 arrivals = sa.Table(
     "arrivals",
     _meta,
-    sa.Column("number", _Id, primary_key=True, autoincrement=True),
+    sa.Column("number", _Id, primary_key=True, autoincrement=False),
     sa.Column("digest", sa.Text, unique=True, nullable=False),
     sa.Column("folder", sa.Text, nullable=False),
     sa.Column("kept", sa.Boolean, nullable=False),
@@ -61,7 +61,7 @@ arrivals = sa.Table(
 records = sa.Table(
     "records",
     _meta,
-    sa.Column("number", _Id, primary_key=True, autoincrement=True),
+    sa.Column("number", _Id, primary_key=True, autoincrement=False),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("key", sa.Text, nullable=False),
     sa.Column("payload", sa.JSON, nullable=False),
@@ -145,7 +145,7 @@ class Database:
                     "another version of Headstart wrote this store",
                     where=self.place,
                     got=f"format {row}, this one knows {FORMAT}",
-                    fix="use that version, most likely a newer one: upgrade headstart",
+                    fix="use the version that wrote it, or a new folder and hand the data in again",
                 )
 
     @contextlib.contextmanager

@@ -10,7 +10,7 @@ import os
 import signal
 from collections import Counter
 
-__all__ = ["POINTS", "failpoint"]
+__all__ = ["POINTS", "failpoint", "passes"]
 
 POINTS = {
     "files-written": "a version's or arrival's files are written into their temporary folder",
@@ -41,7 +41,8 @@ POINTS = {
     "before-cleanup": "update: everything is recorded, the run's folder still exists",
 }
 
-_passes: Counter[str] = Counter()
+# How often each point was passed, counted while the variable is set, to whatever name.
+passes: Counter[str] = Counter()
 
 
 def failpoint(name: str) -> None:
@@ -49,8 +50,7 @@ def failpoint(name: str) -> None:
     wanted = os.environ.get("HEADSTART_FAILPOINT")
     if not wanted:
         return
+    passes[name] += 1
     point, _, count = wanted.partition(":")
-    if point == name:
-        _passes[name] += 1
-        if _passes[name] >= int(count or 1):
-            os.kill(os.getpid(), signal.SIGKILL)
+    if point == name and passes[name] >= int(count or 1):
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -16,7 +16,7 @@ from headstart.lifecycle import database as db
 from headstart.lifecycle.artifact import as_json
 from headstart.lifecycle.database import Database
 from headstart.lifecycle.failpoints import failpoint
-from headstart.lifecycle.seals import checked, sealed
+from headstart.lifecycle.seals import checked, insert
 from headstart.lifecycle.version import Event
 
 __all__ = ["append", "events", "record", "records"]
@@ -45,8 +45,7 @@ def append(
         "payload": json.loads(as_json(payload, f"payload of {kind}")),
         "created": time.time(),
     }
-    key = connection.execute(db.events.insert().values(**sealed(row))).inserted_primary_key
-    return Event(number=int(key[0]) if key else 0, **row)
+    return Event(number=insert(connection, db.events, row), **row)
 
 
 def events(database: Database) -> list[Event]:
@@ -76,7 +75,7 @@ def record(database: Database, kind: str, key: str, payload: Mapping[str, Any]) 
         known = connection.execute(sa.select(db.records).where(where)).first()
         if known is None:
             row = {"kind": kind, "key": key, "payload": value, "created": time.time()}
-            connection.execute(db.records.insert().values(**sealed(row)))
+            insert(connection, db.records, row)
         elif checked(known, db.records).payload != value:
             raise StoreError(
                 "other evidence stands under this name",

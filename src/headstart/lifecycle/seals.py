@@ -1,8 +1,8 @@
-"""Rows that tell when they are not what was written: each carries the digest of its values.
+"""Rows that tell when they are not what was written: each carries its number and the digest of its values.
 
 The files of a store have digests in their manifests. A database keeps none for its rows, and a bit
 that flips in a text or in JSON goes unnoticed; so every row that is evidence is sealed when it is
-written and checked when it is read.
+written and checked when it is read. Numbers run from 1 without a gap: a row that is gone is missed.
 """
 
 from __future__ import annotations
@@ -13,17 +13,26 @@ from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from headstart.errors import CorruptionError
 
-__all__ = ["checked", "sealed", "unharmed"]
-
-_OUTSIDE = ("number", "seal")
+__all__ = ["change", "checked", "insert", "unharmed"]
 
 
-def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of a row with their seal, to be written."""
-    return {**values, "seal": _seal(values)}
+def insert(connection: Connection, table: sa.Table, values: Mapping[str, Any]) -> int:
+    """Adds a row, sealed, and returns its number. The transaction must hold the write lock."""
+    number = (connection.execute(sa.select(sa.func.max(table.c.number))).scalar() or 0) + 1
+    row = {"number": number, **values}
+    connection.execute(table.insert().values(**row, seal=_seal(row)))
+    return int(number)
+
+
+def change(connection: Connection, table: sa.Table, row: sa.Row[Any], **values: Any) -> None:
+    """Writes a row that was read whole anew, with some values changed, and sealed."""
+    whole = {**_values(row), **values}
+    where = table.c.number == row.number
+    connection.execute(table.update().where(where).values(**whole, seal=_seal(whole)))
 
 
 def unharmed(row: sa.Row[Any]) -> bool:
@@ -48,7 +57,7 @@ def checked(row: sa.Row[Any], table: sa.Table) -> sa.Row[Any]:
 
 
 def _values(row: sa.Row[Any]) -> dict[str, Any]:
-    return {name: value for name, value in row._mapping.items() if name not in _OUTSIDE}
+    return {name: value for name, value in row._mapping.items() if name != "seal"}
 
 
 def _seal(values: Mapping[str, Any]) -> str:

@@ -23,7 +23,7 @@ from headstart.lifecycle.arrivals import Arrival, ArrivalDraft
 from headstart.lifecycle.artifact import Opened, Writer, as_json, commit_directory, open_directory
 from headstart.lifecycle.failpoints import failpoint
 from headstart.lifecycle.places import Places
-from headstart.lifecycle.seals import sealed
+from headstart.lifecycle.seals import insert
 from headstart.lifecycle.tensors import plain_weights, save_tensors
 from headstart.lifecycle.version import Event, Version, VersionDraft, naming_last_good
 
@@ -106,8 +106,7 @@ class Store:
             known = connection.execute(sa.select(db.versions.c.id).where(db.versions.c.id == id)).scalar()
             if known is None:
                 failpoint("before-row")
-                row = {"id": id, "parents": parents, "created": time.time()}
-                connection.execute(db.versions.insert().values(**sealed(row)))
+                insert(connection, db.versions, {"id": id, "parents": parents, "created": time.time()})
         failpoint("after-row")
         return self._version(id)
 

@@ -7,6 +7,7 @@ an update that was killed at any point, run again, ends with the same lineage.
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from headstart.errors import StoreError
+from headstart.errors import InterruptedRunError, StoreError
 from headstart.lifecycle.context import Context
 from headstart.lifecycle.failpoints import failpoint
 from headstart.lifecycle.memory import gather, remember
@@ -43,7 +44,7 @@ def run_update(context: Context) -> Outcome:
     Raises:
         StoreError: another update works on this store.
         InputError: the data are wrong.
-        InterruptedRunError: a signal asked for a stop.
+        InterruptedRunError: a signal asked for a stop; the next call goes on from there.
     """
     if not context.engine.main:  # the main process holds the lock for its group
         return _stages(context)
@@ -70,20 +71,24 @@ def _stages(context: Context) -> Outcome:
     begun = dict(store.records("run")).get(context.key)
     context.say("receive", f"{len(context.rows)} rows arrived")
     received = begun or first(lambda: receive(context))
+    _halt(context)
     pool = gather(store, received["arrival"])
     context.say("diagnose", "comparing the arrival with what is known")
     findings = first(lambda: notes.once("findings", lambda: examine(context, received, pool)))
     failpoint("diagnosed")
     chosen = first(lambda: notes.once("shortlist", lambda: shortlist(context, received, findings)))
     failpoint("chosen")
+    _halt(context)
     context.say("race", f"{len(chosen)} start{'s' if len(chosen) != 1 else ''} on the short list")
     winner, raced = contest(context, received, chosen, pool)
     failpoint("trained")
     candidate = commit(context, received, winner, raced)
     failpoint("committed")
+    _halt(context)
     context.say("gate", f"judging {candidate.id}")
     judged = first(lambda: notes.once("judged", lambda: judge(context, received, candidate, pool)))
     failpoint("judged")
+    _halt(context)
     first(lambda: decide(context, received, candidate, judged))
     stages = {"findings": findings, "shortlist": chosen, "race": raced, "gate": judged}
     seconds = time.monotonic() - started
@@ -93,6 +98,17 @@ def _stages(context: Context) -> Outcome:
     first(lambda: _close(context, record))
     context.say("done", f"{judged['decision']}: {candidate.id}")
     return Outcome(candidate, dict(store.records("done"))[context.key])
+
+
+def _halt(context: Context) -> None:
+    """Stops between two stages if a signal asked for it; inside training the entrants see to it."""
+    if context.engine.agreed(context.stop()):
+        raise InterruptedRunError(
+            "stopped on request; what was finished is kept",
+            signal=context.stop.signal or signal.SIGTERM,
+            where=f"run {context.key}",
+            fix="run the same command again to go on from here",
+        )
 
 
 def _close(context: Context, record: Mapping[str, Any]) -> None:

@@ -97,6 +97,10 @@ def _rows(store: Store) -> Iterator[Problem]:
     for table in (db.versions, db.arrivals, db.events, db.records):
         with store._db.read() as connection:
             rows = connection.execute(sa.select(table).order_by(table.c.number)).all()
+        missing = sorted(set(range(1, len(rows) + 1)) - {row.number for row in rows})
+        if missing:
+            where = f"the database's table {table.name}"
+            yield Problem("a row is missing", where, f"row {missing[0]}", f"{len(rows)} other rows")
         for row in rows:
             try:
                 checked(row, table)

@@ -116,6 +116,14 @@ DAMAGE: dict[str, tuple[str, Callable[[Store], object]]] = {
     "a reason changed": ("match its digest", lambda s: sql(s, sa.update(db.events).values(reason="luck"))),
     "evidence changed": ("match its digest", lambda s: sql(s, sa.update(db.records).values(payload={}))),
     "evidence no JSON": ("refused", lambda s: sql(s, sa.text("update records set payload = '{'"))),
+    "a decision gone": (
+        "a row is missing",
+        lambda s: sql(s, sa.delete(db.events).where(db.events.c.number == 1)),
+    ),
+    "the order changed": (
+        "match its digest",
+        lambda s: sql(s, sa.update(db.events).where(db.events.c.number == 1).values(number=3)),
+    ),
     "a time changed": ("match its digest", lambda s: sql(s, sa.update(db.versions).values(created=1.0))),
     "an arrival out of the store": (
         "match its digest",
