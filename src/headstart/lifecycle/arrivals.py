@@ -20,7 +20,7 @@ from headstart.lifecycle.data.split import DEV, GATE, TRAIN
 from headstart.lifecycle.database import Database
 from headstart.lifecycle.failpoints import failpoint
 from headstart.lifecycle.places import Places
-from headstart.lifecycle.seals import change, checked, insert, unharmed
+from headstart.lifecycle.seals import change, checked, insert, refuse_gaps, unharmed
 from headstart.lifecycle.tensors import load_tensors, save_tensors
 from headstart.lifecycle.version import naming_last_good
 
@@ -128,9 +128,10 @@ def listed(database: Database, places: Places, last_good: Callable[[], str | Non
     """All arrivals, in order of time. Their files are not touched.
 
     Raises:
-        CorruptionError: a row is not what was written.
+        CorruptionError: a row is gone, or is not what was written.
     """
     with database.read() as connection:
+        refuse_gaps(connection, db.arrivals)
         rows = connection.execute(sa.select(db.arrivals).order_by(db.arrivals.c.number)).all()
     return [
         Arrival(

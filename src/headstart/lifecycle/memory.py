@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 
 from headstart.errors import StoreError
-from headstart.lifecycle.artifact import commit_directory, open_directory
+from headstart.lifecycle.artifact import Writer, commit_directory, open_directory
 from headstart.lifecycle.context import Context
 from headstart.lifecycle.data.rows import Rows, concat, load_rows, save_rows
 from headstart.lifecycle.data.split import TRAIN
+from headstart.lifecycle.durable import file_errors
 from headstart.lifecycle.failpoints import failpoint
 from headstart.lifecycle.store import Store
+from headstart.lifecycle.version import naming_last_good
 from headstart.nn.streams import seed_for
 
 __all__ = ["Pool", "gather", "join", "remember"]
@@ -104,12 +106,11 @@ def remember(context: Context, pool: Pool, upto: int) -> None:
         },
         "memory",
     )
-    folder = rows.digest()[:16]
     parent = context.store.root / _KIND
-    parent.mkdir(exist_ok=True)
-    commit_directory(
-        parent, folder, {"rows.safetensors": lambda path: save_rows(rows, path)}, {"kind": _KIND}
-    )
+    with file_errors(parent):
+        parent.mkdir(exist_ok=True)
+    files: dict[str, Writer] = {"rows.safetensors": lambda path: save_rows(rows, path)}
+    folder = commit_directory(parent, None, files, {"kind": _KIND}).path.name
     context.store.record(_KIND, context.key, {"upto": upto, "folder": folder, "rows": len(rows)})
     failpoint("memory-recorded")
     for arrival in context.store.arrivals():
@@ -118,8 +119,9 @@ def remember(context: Context, pool: Pool, upto: int) -> None:
 
 
 def _load(store: Store, folder: str) -> Pool:
-    opened = open_directory(store.places.memory(folder))
-    rows = load_rows(opened.file("rows.safetensors"))
+    with naming_last_good(store.last_good):
+        opened = open_directory(store.places.memory(folder), folder)
+        rows = load_rows(opened.file("rows.safetensors"))
     sides = rows.column(_SIDE).astype(np.int8)
     return Pool(rows.drop(_SIDE, _ARRIVAL), sides, rows.column(_ARRIVAL))
 

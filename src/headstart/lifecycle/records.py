@@ -16,7 +16,7 @@ from headstart.lifecycle import database as db
 from headstart.lifecycle.artifact import as_json
 from headstart.lifecycle.database import Database
 from headstart.lifecycle.failpoints import failpoint
-from headstart.lifecycle.seals import checked, insert
+from headstart.lifecycle.seals import checked, insert, refuse_gaps
 from headstart.lifecycle.version import Event
 
 __all__ = ["append", "events", "record", "records"]
@@ -52,9 +52,10 @@ def events(database: Database) -> list[Event]:
     """Every event, oldest first.
 
     Raises:
-        CorruptionError: a row is not what was written.
+        CorruptionError: a row is gone, or is not what was written.
     """
     with database.read() as connection:
+        refuse_gaps(connection, db.events)
         rows = connection.execute(sa.select(db.events).order_by(db.events.c.number)).all()
     names = [item.name for item in fields(Event)]
     return [Event(**{name: getattr(checked(row, db.events), name) for name in names}) for row in rows]
@@ -90,9 +91,10 @@ def records(database: Database, kind: str) -> list[tuple[str, dict[str, Any]]]:
     """All evidence of a kind: (key, payload), oldest first.
 
     Raises:
-        CorruptionError: a row is not what was written.
+        CorruptionError: a row is gone, or is not what was written.
     """
     with database.read() as connection:
+        refuse_gaps(connection, db.records)
         query = sa.select(db.records).where(db.records.c.kind == kind)
         rows = connection.execute(query.order_by(db.records.c.number)).all()
     return [(row.key, row.payload) for row in (checked(row, db.records) for row in rows)]

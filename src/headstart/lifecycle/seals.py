@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 
 from headstart.errors import CorruptionError
 
-__all__ = ["change", "checked", "insert", "unharmed"]
+__all__ = ["change", "checked", "insert", "refuse_gaps", "unharmed"]
 
 
 def insert(connection: Connection, table: sa.Table, values: Mapping[str, Any]) -> int:
@@ -33,6 +33,15 @@ def change(connection: Connection, table: sa.Table, row: sa.Row[Any], **values: 
     whole = {**_values(row), **values}
     where = table.c.number == row.number
     connection.execute(table.update().where(where).values(**whole, seal=_seal(whole)))
+
+
+def refuse_gaps(connection: Connection, table: sa.Table) -> None:
+    """Raises CorruptionError if a row is gone; the last one is missed by nobody."""
+    count, last = connection.execute(sa.select(sa.func.count(), sa.func.max(table.c.number))).one()
+    if count != (last or 0):
+        raise CorruptionError(
+            f"the database's table {table.name}", expected=f"rows 1 to {last}", found=f"{count} rows"
+        )
 
 
 def unharmed(row: sa.Row[Any]) -> bool:

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 import headstart
-from headstart.errors import InputError
+from headstart.errors import CorruptionError, InputError
 from headstart.lifecycle import arrivals, lineage, records
 from headstart.lifecycle import database as db
 from headstart.lifecycle.arrivals import Arrival, ArrivalDraft
 from headstart.lifecycle.artifact import Opened, Writer, as_json, commit_directory, open_directory
 from headstart.lifecycle.failpoints import failpoint
 from headstart.lifecycle.places import Places
-from headstart.lifecycle.seals import insert
+from headstart.lifecycle.seals import checked, insert, refuse_gaps
 from headstart.lifecycle.tensors import plain_weights, save_tensors
 from headstart.lifecycle.version import Event, Version, VersionDraft, naming_last_good
 
@@ -49,7 +49,11 @@ class Store:
         self.places = Places.of(location, artifacts)
         self.root = self.places.root
         self._db = self.places.open()
-        arrivals.finish_removals(self._db, self.places)
+        try:
+            arrivals.finish_removals(self._db, self.places)
+        except BaseException:
+            self._db.close()
+            raise
 
     def __repr__(self) -> str:
         return f"Store({str(self.root)!r})"
@@ -73,8 +77,10 @@ class Store:
         """All versions, oldest first.
 
         Raises:
-            CorruptionError: the manifest of one is damaged.
+            CorruptionError: a row or the manifest of one is damaged, or a row is gone.
         """
+        with self._db.read() as connection:
+            refuse_gaps(connection, db.versions)
         return [self._version(id) for id in self.version_ids()]
 
     def version(self, id_or_prefix: str) -> Version:
@@ -82,7 +88,7 @@ class Store:
 
         Raises:
             InputError: none or several.
-            CorruptionError: its manifest is damaged.
+            CorruptionError: its row or its manifest is damaged.
         """
         return self._version(self._known(id_or_prefix))
 
@@ -276,9 +282,23 @@ class Store:
 
     def _version(self, id: str) -> Version:
         with naming_last_good(self.last_good):
+            parents = self._parents(id)
             path = self.places.fetch(self.places.version(id))
             opened = open_directory(path, id)
-        return Version(id, opened.manifest, tuple(opened.manifest["parents"]), path, self.last_good)
+            if opened.manifest["parents"] != parents:
+                found = f"parents {parents}"
+                raise CorruptionError(
+                    f"row of version {id}", expected=f"parents {opened.manifest['parents']}", found=found
+                )
+        return Version(id, opened.manifest, tuple(parents), path, self.last_good)
+
+    def _parents(self, id: str) -> list[str]:
+        """The parents that the database knows of a version."""
+        with self._db.read() as connection:
+            row = connection.execute(sa.select(db.versions).where(db.versions.c.id == id)).first()
+        if row is None:
+            raise CorruptionError(f"row of version {id}", expected="a row", found="none")
+        return list(checked(row, db.versions).parents)
 
 
 def _files(draft: VersionDraft) -> dict[str, Writer]:

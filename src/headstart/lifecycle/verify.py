@@ -51,7 +51,7 @@ def verify(store: Store) -> list[Problem]:
     same commit, run again, adopts it. Neither are temporary folders, which are swept.
     """
     found: list[Problem] = []
-    for check in (_database, _rows, _versions, _arrivals, _champion):
+    for check in (_database, _rows, _versions, _arrivals, _memory, _champion):
         found += _told(check, store)
     if not found:
         return []
@@ -60,14 +60,15 @@ def verify(store: Store) -> list[Problem]:
 
 
 def last_good(store: Store) -> str | None:
-    """The newest version whose every file verifies, or None."""
+    """The newest version whose row and whose every file verify, or None."""
     try:
-        ids = store.version_ids()
+        with store._db.read() as connection:
+            rows = connection.execute(sa.select(db.versions).order_by(db.versions.c.number.desc())).all()
     except StoreError:
         return None  # the database itself cannot be read
-    for id in reversed(ids):
-        if not list(_folder(store, id, store.places.version)):
-            return id
+    for row in rows:
+        if unharmed(row) and not list(_folder(store, row.id, store.places.version)):
+            return str(row.id)
     return None
 
 
@@ -147,6 +148,11 @@ def _arrivals(store: Store) -> Iterator[Problem]:
     yield from _strangers(store.places.arrivals, {row.folder for row in rows})
 
 
+def _memory(store: Store) -> Iterator[Problem]:
+    for _, note in store.records("memory"):
+        yield from _folder(store, note["folder"], store.places.memory)
+
+
 def _reference(where: str, manifest: Mapping[str, Any], digest: str) -> Iterator[Problem]:
     try:
         found = read(manifest["reference"]).digest()
@@ -188,7 +194,8 @@ def _folder(store: Store, name: str, find: Callable[[str], Path]) -> Iterator[Pr
     except StoreError as error:
         yield Problem(error.what, error.where, "a folder", error.got)
         return
-    remote = store.places.remote
+    # What is kept of forgotten arrivals stays on this machine.
+    remote = store.places.remote if path.parent.name != "memory" else None
     files = opened.manifest["files"]
     for name, entry in files.items():
         yield from _file(path / name, entry["sha256"])
