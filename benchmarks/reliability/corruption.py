@@ -10,6 +10,7 @@ file, what was expected and found, and the newest version that still verifies.
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import random
@@ -106,9 +107,8 @@ class Whole:
             if not all(error.to_dict().values()):
                 return "found", f"an error without its parts: {error.to_dict()}"
         try:
-            store = Store(self.root)
-            listed = store.verify()
-            store.close()
+            with contextlib.closing(Store(self.root)) as store:
+                listed = store.verify()
         except HeadstartError:
             return (
                 ("refused whole", None) if found is None else ("refused whole", "read, but it does not open")
@@ -122,6 +122,7 @@ class Whole:
 
     def _settle(self) -> None:
         """All of the database in one file."""
+        gc.collect()  # stores that nobody closed keep their connections until then
         with sqlite3.connect(self.root / DATABASE) as connection:
             connection.execute("pragma wal_checkpoint(truncate)")
         connection.close()
@@ -423,10 +424,8 @@ KINDS: dict[Callable[[Path, random.Random], object], int] = {
 
 
 def _sql(root: Path, statement: str, *values: object) -> list[Any]:
-    with sqlite3.connect(root / DATABASE) as connection:
-        rows = connection.execute(statement, values).fetchall()
-    connection.close()
-    return rows
+    with contextlib.closing(sqlite3.connect(root / DATABASE)) as connection, connection:
+        return connection.execute(statement, values).fetchall()
 
 
 def _changed(value: Any, draw: random.Random) -> Any:

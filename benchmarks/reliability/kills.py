@@ -41,7 +41,7 @@ def run(setting: Setting) -> list[Outcome]:
     at_random = [
         {"do": "kill", "kind": draw.choice(["store", "update", "update"]), "seed": draw.choice(seeds)}
         | {"fraction": draw.uniform(0.0, 0.97)}
-        for _ in range(setting.size(560, 6))
+        for _ in range(setting.size(560, 5))
     ]
     stops = [
         {"do": "stop", "kind": "update", "seed": draw.choice(seeds), "fraction": draw.uniform(0.0, 0.9)}
