@@ -10,7 +10,7 @@ INPUTS := pyproject.toml constraints.txt
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test lint types imports format bench docs clean
+.PHONY: help demo test lint types imports format bench bench-reliability docs clean
 
 help:
 	@echo "make demo    watch a model being kept current on real data; writes demo-report/report.html"
@@ -18,6 +18,7 @@ help:
 	@echo "make lint    ruff: rules and format         make types    mypy --strict"
 	@echo "make imports who may import whom            make format   mend what ruff can mend"
 	@echo "make bench   speed of start-up and training make docs     rebuild the generated pages"
+	@echo "make bench-reliability  kill, corrupt, fuzz and starve it for about two hours; writes results/reliability.json"
 	@echo "make clean   remove .venv, caches and demo-report"
 
 # The environment: made once, filled again only when what it is made from changes.
@@ -70,6 +71,10 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(PY) "$$file"; done
+
+# Names of campaigns run some: make bench-reliability CAMPAIGNS="kills power"
+bench-reliability: $(VENV)/.dev
+	@OMP_NUM_THREADS=1 $(PY) -m benchmarks.reliability $(CAMPAIGNS)
 
 docs: $(VENV)/.dev
 	@$(PY) docs/build.py

@@ -201,6 +201,23 @@ def test_a_new_result_makes_the_pages_stale_until_they_are_built(tmp_path: Path)
     assert "3 seeds, 61 s, torch 2.13.0" in page
 
 
+def test_the_table_of_promises_is_read_from_what_was_counted(tmp_path: Path) -> None:
+    docs, root = build(), copy_of_the_pages(tmp_path)
+    outcome = {
+        "figure": "R3", "promise": "found or harmless", "cases": 10500, "violations": 2, "bar": "none silent",
+        "met": False, "counts": {"flipped bit": 7}, "notes": ["a note"], "examples": ["an example"],
+        "command": "python -m benchmarks.reliability corruption",
+    }  # fmt: skip
+    counted = {"versions": {"torch": "2.13.0"}, "cores": 2, "figures": {"R3": outcome}}
+    (root / "results" / "reliability.json").write_text(json.dumps(counted), encoding="utf-8")
+    assert docs.main(["--check"], root=root) == 1
+    assert docs.main([], root=root) == 0
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    assert "| [R3](docs/reliability.md#r3) | found or harmless | 10,500 | 2 |" in readme
+    page = (root / "docs" / "reliability.md").read_text(encoding="utf-8")
+    assert "**not met**" in page and "| flipped bit | 7 |" in page and "- an example" in page
+
+
 def test_a_toy_result_proves_nothing_and_the_largest_scale_counts() -> None:
     docs = build()
     toy, small, full = ({**RESULT, "scale": scale} for scale in ("toy", "small", "full"))
