@@ -73,7 +73,9 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="the fast subset; its counts are only printed")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
-    parser.add_argument("--out", type=Path, default=RESULTS, help="where the counts go (default: %(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=RESULTS, help="where the counts go (default: %(default)s)"
+    )
     options = parser.parse_args()
     unknown = sorted(set(options.campaigns) - set(names()))
     if unknown:

@@ -21,6 +21,7 @@ from typing import Any
 
 from benchmarks.reliability._campaign import Outcome, Setting, Tally
 from benchmarks.reliability._victims import POINTS_OF
+from headstart.lifecycle.failpoints import POINTS
 
 FIGURES = ("R1", "R8")
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,7 +42,7 @@ def run(setting: Setting) -> list[Outcome]:
     at_random = [
         {"do": "kill", "kind": draw.choice(["store", "update", "update"]), "seed": draw.choice(seeds)}
         | {"fraction": draw.uniform(0.0, 0.97)}
-        for _ in range(setting.size(560, 5))
+        for _ in range(setting.size(640, 5))
     ]
     stops = [
         {"do": "stop", "kind": "update", "seed": draw.choice(seeds), "fraction": draw.uniform(0.0, 0.9)}
@@ -57,16 +58,21 @@ def run(setting: Setting) -> list[Outcome]:
 def named_kills(draw: random.Random, passes: dict[tuple[str, int], Counter[str]], each: int) -> list[Request]:
     """Kills at every named point, at passes spread over all that the work makes of it."""
     kills = []
-    for kind, points in POINTS_OF.items():
-        for point in points:
-            for number in range(each):
+    missed = [p for kind, points in POINTS_OF.items() for p in points if not _passed(passes, kind, p)]
+    if missed:
+        raise LookupError(f"the work never passes {missed}: extend it")
+    for kind in POINTS_OF:
+        for point in POINTS:
+            for number in range(each if _passed(passes, kind, point) else 0):
                 seeds = [seed for k, seed in passes if k == kind and passes[k, seed].get(point)]
-                if not seeds:
-                    raise LookupError(f"the work {kind!r} never passes {point!r}: extend it")
                 seed = seeds[number % len(seeds)]
                 count = draw.randint(1, passes[kind, seed][point])
                 kills.append({"do": "kill", "kind": kind, "seed": seed, "point": f"{point}:{count}"})
     return kills
+
+
+def _passed(passes: dict[tuple[str, int], Counter[str]], kind: str, point: str) -> bool:
+    return any(counts.get(point) for (k, _), counts in passes.items() if k == kind)
 
 
 def killed(setting: Setting, requests: list[Request]) -> Outcome:
@@ -105,7 +111,10 @@ def stopped(setting: Setting, requests: list[Request]) -> Outcome:
         codes[code] += 1
         most = max(most, answer["steps"])
         late = f"{answer['steps']} steps begun after the signal" if answer["steps"] > 1 else None
-        tally.case("stops", problem(answer, 128 + request["signal"]) or late)
+        # Before its first and after its last stage an update leaves the signal to the system, whose exit
+        # code a shell shows as the same 128 + number.
+        wanted = -request["signal"] if code == -request["signal"] else 128 + request["signal"]
+        tally.case("stops", problem(answer, wanted) or late)
     return Outcome(
         figure="R8",
         promise="SIGTERM or SIGINT: stop within a step, state saved, exit 143 or 130, same end when resumed",

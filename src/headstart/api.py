@@ -148,6 +148,13 @@ def judge(
     champion = store.champion()
     settings = _settings(None, None, gate, None, None, None)
     arrivals = store.arrivals()
+    if not arrivals:
+        raise InputError(
+            "the store holds no items to judge on",
+            where=f"store {store.root}",
+            got="no arrivals",
+            fix="hand data in with update() first",
+        )
     rows = gather(store, arrivals[-1].index)
     context = _context(task, store, rows.rows, None, None, 0, settings, gate_data, None, stop=StopFlag())
     received = {
@@ -199,6 +206,8 @@ def _context(
     rows = read(data)
     gate_rows = None if gate_data is None else read(gate_data)
     engine = Engine.of(settings.train)
+    if not isinstance(store, Store) and "://" not in str(store) and not Path(store).exists():
+        task.infer(rows)  # wrong data must not leave an empty store behind
     opened = store if isinstance(store, Store) else Store(store)
     limits = budget or Budget()
     key = run_key(task, rows, gate_rows, specs, limits, settings, seed)

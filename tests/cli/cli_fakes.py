@@ -95,7 +95,7 @@ class FakeStore:
         return found[0]
 
     def arrivals(self) -> list[Any]:
-        return []
+        return [SimpleNamespace(index=1)]
 
     def log(self) -> list[FakeEvent]:
         first = FakeEvent(1767225600.0, "promote", "b" * 64, None, "the first")

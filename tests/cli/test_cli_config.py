@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -86,6 +87,15 @@ def test_numbers_that_are_none_are_refused(tmp_path: Path, value: str) -> None:
 def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="headstart init"):
         load_config(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("name", ["pipe", ".", "/dev/zero", "loop", "a\x00b", "x" * 300, "headstart.toml/x"])
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    _file(tmp_path, TASK)
+    os.mkfifo(tmp_path / "pipe")  # reading it would wait for a writer
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(InputError, match=r"no (regular|configuration) file"):
+        load_config(tmp_path / name)
 
 
 def test_paths_are_relative_to_the_file_and_flags_to_the_working_folder(tmp_path: Path) -> None:

@@ -114,6 +114,10 @@ def test_known_errors_have_their_code_and_one_line(
     assert len(text.splitlines()) == 1 and text.startswith("headstart: error: ") and " | where: " in text
 
 
+def test_an_argument_with_a_nul_byte_is_refused(run: Callable[..., Any], fails: Callable[..., str]) -> None:
+    assert "NUL byte" in fails(run("init", "a\x00b"))
+
+
 def test_an_interrupt_is_130_and_a_closed_pipe_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     assert _code_and_line(KeyboardInterrupt(), capsys) == (130, "")
     assert _code_and_line(click.Abort(), capsys) == (130, "")

@@ -167,6 +167,14 @@ def test_gate_shows_a_verdict_without_items(run: Run, api: Any, config: Path) ->
     assert run("gate", "--candidate", "b").stdout == "hold\n  no item\n"
 
 
+def test_gate_needs_data_to_judge_a_version_by(
+    run: Run, api: Any, config: Path, monkeypatch: pytest.MonkeyPatch, fails: Callable[..., str]
+) -> None:
+    monkeypatch.setattr(FakeStore, "arrivals", lambda store: [])
+    assert "no data to judge by" in fails(run("gate", "--candidate", "b"))
+    assert api.calls == []
+
+
 def test_gate_wants_either_a_file_or_a_version(run: Run, config: Path, fails: Callable[..., str]) -> None:
     assert "neither" in fails(run("gate"))
     assert "both" in fails(run("gate", "x.csv", "--candidate", "b"))

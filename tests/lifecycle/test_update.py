@@ -317,3 +317,40 @@ def test_race_ranks_without_committing(finished, tmp_path):
     scores = [entrant["score"] for entrant in ranked]
     assert scores == sorted(scores, reverse=True)
     assert lineage(store) == before
+
+
+def test_an_update_stopped_while_it_forgets_is_finished_by_the_next_call(tmp_path, monkeypatch):
+    """What a run that is taken up again needs is only forgotten once its result is recorded."""
+    options = {"retention": "replay:30", "starts": ("scratch",), "train": TRAIN}
+    first, second = arrivals(2)
+    whole = update(tmp_path / "whole", first, **options), update(tmp_path / "whole", second, **options)
+    store = hs.Store(tmp_path / "s")
+    update(store, first, **options)
+
+    def forget(self, index):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(hs.Store, "forget", forget)
+    with pytest.raises(KeyboardInterrupt):
+        update(store, second, **options)
+    monkeypatch.undo()
+    again = update(store, second, **options)
+    assert again.version.id == whole[1].version.id
+    assert [a.kept for a in store.arrivals()] == [False, False] and store.verify() == []
+    assert list((store.root / "runs").iterdir()) == []
+
+
+def test_wrong_data_leave_no_empty_store_behind(tmp_path):
+    with pytest.raises(InputError):
+        update(tmp_path / "s", {"label": ["a", "b"]})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_that_cannot_be_built_leaves_no_arrival(tmp_path):
+    def broken(**_):
+        raise ZeroDivisionError
+
+    store = hs.Store(tmp_path / "s")
+    with pytest.raises(InputError):
+        hs.update(hs.tasks.TabularClassification(target="label", model=broken), store, arrivals(1)[0])
+    assert store.arrivals() == [] and not list((store.root / "runs").iterdir())

@@ -72,7 +72,19 @@ class _Verbs(click.Group):
         words = [word for word in words if word != "--traceback"]
         run = super().main
         extra.update(prog_name="headstart", standalone_mode=False)
-        sys.exit(exit_code_of(lambda: run(words, **extra), traceback=traceback))
+
+        def checked() -> Any:
+            _refuse_nul(words)
+            return run(words, **extra)
+
+        sys.exit(exit_code_of(checked, traceback=traceback))
+
+
+def _refuse_nul(words: list[str]) -> None:
+    """No file, folder or name has one; a shell cannot hand it over, but a program can."""
+    word = next((word for word in words if "\x00" in word), None)
+    if word is not None:
+        raise InputError("an argument holds a NUL byte", where="headstart", got=word, fix="leave it out")
 
 
 def _summary(verb: str) -> str:

@@ -80,6 +80,13 @@ def _judge_version(
     overrides = {f"gate.{key}": value for key, value in rules.items()}
     settings = load_config(config or CONFIG_FILE, overrides)
     opened = store_at(store, settings, create=False)
+    if not opened.arrivals():
+        raise InputError(
+            "the store holds no data to judge by",
+            where=f"store {opened.root}",
+            got="no arrival",
+            fix="`headstart update` brings data in; a file of scores can be judged without a store",
+        )
     judged = api.judge(
         settings.task(), opened, candidate, gate=settings.settings.gate, gate_data=settings.gate_data
     )

@@ -12,7 +12,7 @@ import numpy as np
 import sqlalchemy as sa
 import torch
 
-from headstart.errors import InputError, StoreError
+from headstart.errors import CorruptionError, InputError, StoreError
 from headstart.lifecycle import database as db
 from headstart.lifecycle.artifact import Opened, Writer, commit_directory, open_directory
 from headstart.lifecycle.data.rows import Rows, load_rows, save_rows
@@ -105,8 +105,12 @@ class Arrival:
             StoreError: forgotten.
         """
         with naming_last_good(self.last_good):
-            sides = load_tensors(self._opened().file("sides.safetensors"))["sides"]
-        return sides.numpy().astype(np.int8)
+            path = self._opened().file("sides.safetensors")
+            tensors = load_tensors(path)
+            if list(tensors) != ["sides"] or tensors["sides"].shape != (self.count,):
+                found = {name: list(value.shape) for name, value in tensors.items()}
+                raise CorruptionError(str(path), expected=f"sides of {self.count} rows", found=str(found))
+        return tensors["sides"].numpy().astype(np.int8)
 
     def _opened(self) -> Opened:
         if not self.kept:
@@ -195,19 +199,22 @@ def finish_removals(database: Database, places: Places) -> None:
         if not connection.execute(query).first():
             return
     hidden = []
-    # Under the write lock, so that nobody hands the same data in meanwhile and loses them.
-    with database.write() as connection:
-        for row in connection.execute(query).all():
-            if not unharmed(row):
-                continue  # nothing is removed on the word of a damaged row; verify() lists it
-            path = places.arrival(row.folder)
-            hidden.append(places.hide(path))
-            if places.remote:
-                places.remote.remove(path)
-            change(connection, db.arrivals, row, folder="")
-    for gone in hidden:
-        if gone is not None:
-            places.remove(gone)
+    try:
+        # Under the write lock, so that nobody hands the same data in meanwhile and loses them.
+        with database.write() as connection:
+            for row in connection.execute(query).all():
+                if not unharmed(row):
+                    continue  # nothing is removed on the word of a damaged row; verify() lists it
+                path = places.arrival(row.folder)
+                hidden.append(places.hide(path))
+                if places.remote:
+                    places.remote.remove(path)
+                change(connection, db.arrivals, row, folder="")
+    finally:
+        # They are forgotten already: even if the database is full now, their space is given back.
+        for gone in hidden:
+            if gone is not None:
+                places.remove(gone)
 
 
 def _content(draft: ArrivalDraft) -> tuple[dict[str, Writer], dict[str, Any]]:

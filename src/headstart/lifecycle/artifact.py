@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from torch import Tensor
 
 from headstart.errors import CorruptionError, InputError, StoreError
@@ -25,14 +26,17 @@ from headstart.lifecycle.durable import (
     file_errors,
     flush_file,
     flush_folder,
+    make_folder,
     sweep,
     temporary_name,
     write_file,
 )
 from headstart.lifecycle.failpoints import failpoint
 from headstart.lifecycle.tensors import load_tensors, save_tensors
+from headstart.lifecycle.untrusted import parse_json
 
 __all__ = [
+    "LARGEST_MANIFEST",
     "MANIFEST",
     "Opened",
     "Writer",
@@ -50,7 +54,23 @@ Writer = bytes | Callable[[Path], None]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
 MANIFEST = "manifest.json"
 _FORMAT = 1
-_LARGEST_MANIFEST = 16 * 2**20
+# JSON takes up to 24 times its size when it is read.
+LARGEST_MANIFEST, _LARGEST_DOCUMENT = 2**20, 64 * 2**20
+# Names that open a device, or another file than they say, on some systems.
+_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])([. ].*)?", re.IGNORECASE)
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+# What a manifest says besides its files, by the folder that holds it.
+_HEADS: dict[str, dict[str, Any]] = {
+    "versions": {"parents": list},
+    "arrivals": {
+        "kind": str,
+        "digest": str,
+        "count": int,
+        "counts": dict,
+        "reference": str | None,
+        "note": dict,
+    },
+}
 _POLICIES = ("once", "always", "never")
 _verified: set[tuple[str, str, int, int, int]] = set()
 
@@ -84,8 +104,10 @@ class Opened:
         """Content of ``<name>.json``, checked like every file."""
         path = self.file(f"{name}.json")
         try:
-            return json.loads(path.read_bytes())
-        except (OSError, ValueError, RecursionError) as error:  # when checks are switched off
+            if path.stat().st_size > _LARGEST_DOCUMENT:
+                raise ValueError(f"more than {_LARGEST_DOCUMENT} bytes")
+            return parse_json(path.read_bytes())
+        except (OSError, ValueError) as error:
             raise CorruptionError(str(path), expected="JSON", found=str(error)) from error
 
     def check(self) -> None:
@@ -131,8 +153,7 @@ def commit_directory(
         StoreError: the file system refused, or another content has this name.
         CorruptionError: the same content is there already, and damaged.
     """
-    for file in files:
-        _check_name(file)
+    _check_names(list(files))
     temporary = parent / temporary_name()
     with file_errors(parent):
         temporary.mkdir()
@@ -199,16 +220,14 @@ def open_directory(path: Path, expected: str | None = None) -> Opened:
         CorruptionError: folder or manifest are missing, or the manifest is none or has another identity.
         StoreError: a newer Headstart wrote the folder.
     """
-    if not path.is_dir() or path.is_symlink():
-        wanted = f"a folder with identity {expected}" if expected else "a folder"
-        raise CorruptionError(str(path), expected=wanted, found="no such folder")
     file = path / MANIFEST
     try:
+        if not path.is_dir() or path.is_symlink():
+            wanted = f"a folder with identity {expected}" if expected else "a folder"
+            raise CorruptionError(str(path), expected=wanted, found="no such folder")
         manifest, found = _read_manifest(file)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CorruptionError(
-            str(file), expected="a manifest", found=f"{type(error).__name__}: {error}"
-        ) from error
+        raise _unreadable(file, "a manifest", f"{type(error).__name__}: {error}", error) from error
     if expected is not None and found != expected:
         raise CorruptionError(str(file), expected=f"identity {expected}", found=f"identity {found}")
     if manifest["format"] > _FORMAT:
@@ -223,26 +242,37 @@ def open_directory(path: Path, expected: str | None = None) -> Opened:
 
 def _read_manifest(file: Path) -> tuple[dict[str, Any], str]:
     info = file.lstat()
-    if not stat.S_ISREG(info.st_mode) or info.st_size > _LARGEST_MANIFEST:
-        raise ValueError(f"not a regular file of at most {_LARGEST_MANIFEST} bytes")
-    manifest = json.loads(file.read_bytes())
-    if not isinstance(manifest["format"], int):
+    if not stat.S_ISREG(info.st_mode) or info.st_size > LARGEST_MANIFEST:
+        raise ValueError(f"not a regular file of at most {LARGEST_MANIFEST} bytes")
+    manifest = parse_json(file.read_bytes())
+    if type(manifest["format"]) is not int or manifest["format"] < 1:
         raise ValueError("no format number")
+    _check_names(list(manifest["files"]))
     for name, entry in manifest["files"].items():
-        _check_name(name)
-        if not isinstance(entry["size"], int) or len(entry["sha256"]) != 64:
+        if type(entry["size"]) is not int or not _DIGEST.fullmatch(entry["sha256"]):
             raise ValueError(f"file entry {name!r}")
+    for name, kind in _HEADS.get(file.parent.parent.name, {}).items():
+        if not isinstance(manifest[name], kind):
+            raise ValueError(f"{name} is {type(manifest[name]).__name__}")
+    if not all(isinstance(parent, str) for parent in manifest.get("parents", ())):
+        raise ValueError("a parent that is no id")
     return manifest, identity(manifest)
 
 
-def _check_name(name: str) -> None:
-    if not _NAME.fullmatch(name) or name == MANIFEST:
-        raise InputError(
-            "a file name is not safe",
-            where="artifact",
-            got=name,
-            fix=f"use letters, digits, dot, dash and underscore, up to 120, and not {MANIFEST}",
-        )
+def _check_names(names: list[str]) -> None:
+    known: set[str] = set()
+    for name in names:
+        lower = name.lower()  # two names may be one file on a system that does not tell their case
+        safe = _NAME.fullmatch(name) and not _DEVICE.fullmatch(name) and not name.endswith(".")
+        if not safe or lower == MANIFEST or lower in known:
+            raise InputError(
+                "a file name is not safe",
+                where="artifact",
+                got=name,
+                fix=f"use letters, digits, dot, dash and underscore, up to 120; no {MANIFEST}, no name of a "
+                "device, and none that differs from another only in case",
+            )
+        known.add(lower)
 
 
 def check_file(path: Path, sha256: str, size: int) -> None:
@@ -265,7 +295,7 @@ def check_file(path: Path, sha256: str, size: int) -> None:
     try:
         info = path.lstat()
     except OSError as error:
-        raise CorruptionError(str(path), expected=f"sha256 {sha256}", found="no such file") from error
+        raise _unreadable(path, f"sha256 {sha256}", "no such file", error) from error
     if not stat.S_ISREG(info.st_mode):
         raise CorruptionError(str(path), expected="a regular file", found="a link or special file")
     if info.st_size != size:
@@ -276,10 +306,22 @@ def check_file(path: Path, sha256: str, size: int) -> None:
     try:
         found = digest_of(path)
     except OSError as error:
-        raise CorruptionError(str(path), expected=f"sha256 {sha256}", found=f"unreadable: {error}") from error
+        raise _unreadable(path, f"sha256 {sha256}", f"unreadable: {error}", error) from error
     if found != sha256:
         raise CorruptionError(str(path), expected=f"sha256 {sha256}", found=f"sha256 {found}")
     _verified.add(key)
+
+
+def _unreadable(path: Path, expected: str, found: str, error: Exception) -> StoreError:
+    """What it means that a file cannot be read: damage, unless this user has no right to."""
+    if isinstance(error, PermissionError):
+        return StoreError(
+            "the file system refused",
+            where=str(path),
+            got=error.strerror or "no permission",
+            fix="give this user the right to read there",
+        )
+    return CorruptionError(str(path), expected=expected, found=found)
 
 
 def digest_of(path: Path) -> str:
@@ -291,7 +333,7 @@ def digest_of(path: Path) -> str:
 def write_checkpoint(folder: Path, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
     """Writes the next checkpoint of a run; the one before goes only when this one is durable."""
     with file_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         sweep(folder)
         numbers = _checkpoints(folder)
         name = f"ckpt-{(numbers[-1] if numbers else 0) + 1:06d}"
@@ -311,9 +353,11 @@ def read_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | 
     for number in reversed(_checkpoints(folder)):
         try:
             opened = open_directory(folder / f"ckpt-{number:06d}")
-            return load_tensors(opened.file("tensors.safetensors")), opened.json("state")
+            tensors, state = load_tensors(opened.file("tensors.safetensors")), opened.json("state")
         except StoreError:
             continue
+        if isinstance(state, dict):
+            return tensors, state
     return None
 
 
@@ -323,8 +367,28 @@ def _checkpoints(folder: Path) -> list[int]:
 
 
 def _write(path: Path, writer: Writer) -> None:
+    largest = LARGEST_MANIFEST if path.name == MANIFEST else _LARGEST_DOCUMENT
     if isinstance(writer, bytes):
+        if path.suffix == ".json" and len(writer) > largest:
+            raise InputError(
+                "a document is too large",
+                where=path.name,
+                got=f"{len(writer)} bytes",
+                fix=f"keep it below {largest} bytes; large values belong into tensors",
+            )
         path.write_bytes(writer)
     else:
-        writer(path)
+        _call(writer, path)
     flush_file(path)
+
+
+def _call(writer: Callable[[Path], None], path: Path) -> None:
+    try:
+        writer(path)
+    except SafetensorError as error:  # what safetensors makes of a full disk
+        raise StoreError(
+            "the file cannot be written",
+            where=str(path),
+            got=str(error),
+            fix="check the space that is left and the folder; nothing that was committed is lost",
+        ) from error

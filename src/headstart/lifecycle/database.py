@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from headstart.errors import HeadstartError, InputError, StoreError
+from headstart.errors import CorruptionError, HeadstartError, InputError, StoreError
 from headstart.lifecycle.remote import without_secrets
 
 __all__ = ["Database", "aliases", "arrivals", "events", "records", "versions"]
@@ -128,14 +128,17 @@ class Database:
             StoreError: a newer Headstart, or something else, wrote this database.
         """
         with self.write() as connection:
-            tables = set(sa.inspect(connection).get_table_names()) if self.sqlite else set()
-            if tables and info.name not in tables:
+            tables, programs = _contents(connection) if self.sqlite else (set(), set())
+            if programs or (tables and info.name not in tables):
                 raise StoreError(
                     "this database belongs to something else",
                     where=self.place,
-                    got=f"tables {', '.join(sorted(tables)[:5])}",
+                    got=", ".join(sorted(programs or tables)[:5]),
                     fix="give a folder of its own to the store",
                 )
+            missing = sorted(set(_meta.tables) - tables) if tables else []
+            if missing:
+                raise CorruptionError(self.place, expected=f"a table {missing[0]}", found="no such table")
             _meta.create_all(connection)
             row = connection.execute(sa.select(info.c.value).where(info.c.name == "format")).scalar()
             if row is None:
@@ -190,7 +193,8 @@ class Database:
             yield
         except HeadstartError:
             raise
-        except (sa.exc.SQLAlchemyError, ValueError) as error:  # a damaged row may hold no JSON, or no text
+        # A damaged row may hold no JSON, JSON that is nested too deep, or no text.
+        except (sa.exc.SQLAlchemyError, ValueError, RecursionError) as error:
             cause = getattr(error, "orig", None) or error
             raise StoreError(
                 "the store's database refused",
@@ -208,6 +212,13 @@ def _set_up_sqlite(connection: Any, _record: Any) -> None:
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
+
+
+def _contents(connection: Connection) -> tuple[set[str], set[str]]:
+    """Names of a file's tables, and of its views and triggers: code, of which a store has none."""
+    rows = connection.exec_driver_sql("SELECT type, name FROM sqlite_master WHERE type != 'index'").all()
+    tables = {row.name for row in rows if row.type == "table" and not row.name.startswith("sqlite_")}
+    return tables, {f"{row.type} {row.name}" for row in rows if row.type != "table"}
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -16,7 +16,15 @@ from pathlib import Path
 
 from headstart.errors import StoreError
 
-__all__ = ["file_errors", "flush_file", "flush_folder", "sweep", "temporary_name", "write_file"]
+__all__ = [
+    "file_errors",
+    "flush_file",
+    "flush_folder",
+    "make_folder",
+    "sweep",
+    "temporary_name",
+    "write_file",
+]
 
 _PREFIX = ".tmp-"
 # Another machine's temporary folder in which nothing was written for so long is taken for abandoned.
@@ -39,7 +47,7 @@ def sweep(folder: Path) -> None:
 def write_file(path: Path, data: bytes) -> None:
     """Replaces a file's content, all or nothing, durably."""
     with file_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         temporary = path.parent / temporary_name()
         try:
             with open(temporary, "wb") as file:
@@ -51,6 +59,15 @@ def write_file(path: Path, data: bytes) -> None:
             temporary.unlink(missing_ok=True)
             raise
         flush_folder(path.parent)
+
+
+def make_folder(folder: Path) -> list[Path]:
+    """Makes a folder and those above it, durably; gives the ones that were missing, the highest first."""
+    missing = [path for path in (*reversed(folder.parents), folder) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in missing:
+        flush_folder(path.parent)
+    return missing
 
 
 def flush_file(path: Path) -> None:

@@ -193,8 +193,8 @@ def thinned(points: list[Any], limit: int = 200) -> list[Any]:
     """At most ``limit`` points, evenly spaced, with the last one kept."""
     if len(points) <= limit:
         return list(points)
-    stride = -(-len(points) // limit)
-    return [*points[::stride], points[-1]]
+    stride = -(-(len(points) - 1) // (limit - 1))
+    return [*points[:-1:stride], points[-1]]
 
 
 def _preparation(passes: float, examples: int, batch_size: int) -> Spent:

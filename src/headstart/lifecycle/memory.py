@@ -17,7 +17,7 @@ from headstart.lifecycle.artifact import Writer, commit_directory, open_director
 from headstart.lifecycle.context import Context
 from headstart.lifecycle.data.rows import Rows, concat, load_rows, save_rows
 from headstart.lifecycle.data.split import TRAIN
-from headstart.lifecycle.durable import file_errors
+from headstart.lifecycle.durable import file_errors, make_folder
 from headstart.lifecycle.failpoints import failpoint
 from headstart.lifecycle.store import Store
 from headstart.lifecycle.version import naming_last_good
@@ -91,12 +91,24 @@ def join(parts: list[Pool]) -> Pool:
     )
 
 
-def remember(context: Context, pool: Pool, upto: int) -> None:
-    """Applies the retention: keeps what it says of the pool, then forgets the arrivals."""
+def remember(context: Context, upto: int) -> None:
+    """Applies the retention: keeps what it says of the past, then forgets the arrivals.
+
+    Done again after a kill, it finishes what was left.
+    """
     retention = context.settings.retention
     if retention == "all":
         return
-    limit = 0 if retention == "none" else int(retention.partition(":")[2])
+    if context.key not in dict(context.store.records(_KIND)):
+        _keep(context, upto, 0 if retention == "none" else int(retention.partition(":")[2]))
+    failpoint("memory-recorded")
+    for arrival in context.store.arrivals():
+        if arrival.index <= upto and arrival.kept:
+            context.store.forget(arrival.index)
+
+
+def _keep(context: Context, upto: int, limit: int) -> None:
+    pool = gather(context.store, upto)
     kept = pool.take(_kept(pool, limit, context.seed))
     rows = Rows(
         {
@@ -108,14 +120,10 @@ def remember(context: Context, pool: Pool, upto: int) -> None:
     )
     parent = context.store.root / _KIND
     with file_errors(parent):
-        parent.mkdir(exist_ok=True)
+        make_folder(parent)
     files: dict[str, Writer] = {"rows.safetensors": lambda path: save_rows(rows, path)}
     folder = commit_directory(parent, None, files, {"kind": _KIND}).path.name
     context.store.record(_KIND, context.key, {"upto": upto, "folder": folder, "rows": len(rows)})
-    failpoint("memory-recorded")
-    for arrival in context.store.arrivals():
-        if arrival.index <= upto and arrival.kept:
-            context.store.forget(arrival.index)
 
 
 def _load(store: Store, folder: str) -> Pool:

@@ -12,16 +12,17 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from headstart.errors import CorruptionError, InputError
+from headstart.errors import CorruptionError, InputError, StoreError
 from headstart.lifecycle.artifact import MANIFEST
 from headstart.lifecycle.database import Database
-from headstart.lifecycle.durable import file_errors, flush_folder, sweep, temporary_name
+from headstart.lifecycle.durable import file_errors, flush_folder, make_folder, sweep, temporary_name
 from headstart.lifecycle.remote import Remote, without_secrets
 
 __all__ = ["Places"]
 
 _DATABASE = "store.db"
-_OURS = ("versions", "arrivals", "runs", "memory", "report", "update.lock")
+# SQLite's journal is there alone when the power failed while the database was being made.
+_OURS = ("versions", "arrivals", "runs", "memory", "report", "update.lock", f"{_DATABASE}-journal")
 _IDENTITY = re.compile(r"[0-9a-f]{16}")
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
 
@@ -106,7 +107,7 @@ class Places:
         return _named(self.root / "memory", folder)
 
     def run_folder(self, run_id: str) -> Path:
-        """Folder of one run, made if it is not there.
+        """Folder of one run; who writes into it makes it.
 
         Raises:
             InputError: the id is no plain name.
@@ -118,10 +119,7 @@ class Places:
                 got=run_id,
                 fix="use letters, digits, dot, dash and underscore, up to 120",
             )
-        folder = self.root / "runs" / run_id
-        with file_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        return folder
+        return self.root / "runs" / run_id
 
     def open(self) -> Database:
         """Makes what is missing, opens the database, sweeps what a crash left. Failing leaves no folder."""
@@ -129,10 +127,11 @@ class Places:
         made: list[Path] = []
         try:
             with file_errors(self.root):
-                made += _make(self.root)
+                made += make_folder(self.root)
+                _check_rights(self.root / _DATABASE)
                 database.create()
                 for folder in (self.versions, self.arrivals, self.root / "runs"):
-                    made += _make(folder)
+                    made += make_folder(folder)
                 for folder in (self.versions, self.arrivals, self.root / "memory"):
                     sweep(folder)
         except BaseException:
@@ -180,13 +179,15 @@ def _named(parent: Path, name: str) -> Path:
     return parent / name
 
 
-def _make(folder: Path) -> list[Path]:
-    """Makes a folder and those above it, durably; gives the ones that were missing, the highest first."""
-    missing = [path for path in (*reversed(folder.parents), folder) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in missing:
-        flush_folder(path.parent)
-    return missing
+def _check_rights(database: Path) -> None:
+    # SQLite would read it, and leave files beside it that cannot be written when the rights are back.
+    if database.is_file() and not os.access(database, os.R_OK | os.W_OK):
+        raise StoreError(
+            "the store's database cannot be written",
+            where=str(database),
+            got="a file that this user may not write, or a file system that is read-only",
+            fix="give this user the right to read and write it, on a file system that can be written",
+        )
 
 
 def _check_folder(root: Path) -> None:

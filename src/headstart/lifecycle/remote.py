@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import HeadstartError, InputError, StoreError
-from headstart.lifecycle.artifact import MANIFEST, open_directory
+from headstart.lifecycle.artifact import LARGEST_MANIFEST, MANIFEST, open_directory
 from headstart.lifecycle.durable import file_errors, flush_file, flush_folder, temporary_name
 
 __all__ = ["Remote", "without_secrets"]
@@ -68,11 +68,10 @@ class Remote:
             temporary = path.parent / temporary_name()
             temporary.mkdir(parents=True)
             try:
-                system.get_file(f"{source}/{MANIFEST}", str(temporary / MANIFEST))
-                opened = open_directory(temporary)
-                for name in opened.manifest["files"]:
-                    system.get_file(f"{source}/{name}", str(temporary / name))
-                    flush_file(temporary / name)
+                _download(system, f"{source}/{MANIFEST}", temporary / MANIFEST, LARGEST_MANIFEST)
+                opened = open_directory(temporary, path.name)  # it is named by its content
+                for name, entry in opened.manifest["files"].items():
+                    _download(system, f"{source}/{name}", temporary / name, entry["size"])
                 opened.check()
                 flush_folder(temporary)
                 _rename(temporary, path)
@@ -90,11 +89,11 @@ class Remote:
         """SHA-256 of a file there.
 
         Raises:
-            StoreError: it cannot be read.
+            StoreError: it cannot be read, or is larger than the manifest says.
         """
-        total = hashlib.sha256()
-        with self._opened(path) as (system, source), system.open(f"{source}/{name}", "rb") as file:
-            while chunk := file.read(_CHUNK):
+        total, size = hashlib.sha256(), open_directory(path).manifest["files"][name]["size"]
+        with self._opened(path) as (system, source):
+            for chunk in _chunks(system, f"{source}/{name}", size):
                 total.update(chunk)
         return total.hexdigest()
 
@@ -125,6 +124,25 @@ class Remote:
                 got=f"{type(error).__name__}: {error}",
                 fix="check the address, the rights and the network, and run again",
             ) from error
+
+
+def _download(system: Any, source: str, target: Path, limit: int) -> None:
+    with open(target, "xb") as file:
+        for chunk in _chunks(system, source, limit):
+            file.write(chunk)
+    flush_file(target)
+
+
+def _chunks(system: Any, source: str, limit: int) -> Iterator[bytes]:
+    """A file's content piece by piece, and never more than it may hold, whatever is sent."""
+    if not system.isfile(source):
+        raise FileNotFoundError(f"{source} is no file")  # a link to a device, or a pipe that never ends
+    with system.open(source, "rb", block_size=_CHUNK) as file:
+        while chunk := file.read(_CHUNK):
+            limit -= len(chunk)
+            if limit < 0:
+                raise ValueError(f"{source} holds more bytes than it should")
+            yield chunk
 
 
 def _rename(temporary: Path, path: Path) -> None:

@@ -68,10 +68,18 @@ class Store:
         return lineage.champion_id(self._db)
 
     def version_ids(self) -> list[str]:
-        """Ids of all versions, oldest first; read without touching their files."""
-        with self._db.read() as connection:
-            query = sa.select(db.versions.c.id).order_by(db.versions.c.number)
-            return list(connection.execute(query).scalars())
+        """Ids of all versions, oldest first; read without touching their files.
+
+        Raises:
+            CorruptionError: a row holds no id.
+        """
+        ids = self._ids()
+        damaged = next((id for id in ids if not isinstance(id, str)), None)
+        if damaged is not None:
+            raise CorruptionError(
+                "the database's table versions", expected="ids that are text", found=repr(damaged)
+            )
+        return ids
 
     def versions(self) -> list[Version]:
         """All versions, oldest first.
@@ -266,8 +274,13 @@ class Store:
         """Closes the database."""
         self._db.close()
 
+    def _ids(self) -> list[str]:
+        with self._db.read() as connection:
+            query = sa.select(db.versions.c.id).order_by(db.versions.c.number)
+            return list(connection.execute(query).scalars())
+
     def _known(self, id_or_prefix: str) -> str:
-        ids = self.version_ids()
+        ids = [id for id in self._ids() if isinstance(id, str)]  # a damaged row must not hide the sound ones
         found = [id for id in ids if id == id_or_prefix] or [
             id for id in ids if id_or_prefix and id.startswith(id_or_prefix)
         ]

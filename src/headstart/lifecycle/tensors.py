@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -12,11 +13,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from headstart.errors import CorruptionError, InputError, StoreError
+from headstart.lifecycle.untrusted import check_header, metadata, read_header
 
 __all__ = ["load_tensors", "plain_names", "plain_weights", "save_tensors"]
 
 _ALIASES = "headstart.aliases"
-_LARGEST_HEADER = 100 * 2**20
 
 
 def plain_names(names: Iterable[str]) -> dict[str, str]:
@@ -51,7 +52,8 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     The bytes depend on names, values and ties alone, not on the order of the mapping.
 
     Raises:
-        InputError: a value is no dense tensor, or has a kind that safetensors does not know.
+        InputError: a value is no dense tensor, has a kind that safetensors does not know, or there are too
+            many names.
         StoreError: the file cannot be written.
     """
     unique: dict[str, Tensor] = {}
@@ -87,6 +89,7 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
             got=f"{type(error).__name__}: {error}",
             fix="use plain floating, integer or bool tensors, and names that are Unicode text",
         ) from error
+    check_header(path)
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
@@ -95,18 +98,23 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         CorruptionError: the file is no safetensors file of ours.
     """
+    header = read_header(path)
     try:
-        with open(path, "rb") as file:
-            header = int.from_bytes(file.read(8), "little")
-        if header > min(_LARGEST_HEADER, path.stat().st_size):
-            raise ValueError(f"a header of {header} bytes")
+        aliases = _aliases(header)
         with safe_open(str(path), framework="pt") as opened:
             tensors = {name: torch.clone(opened.get_tensor(name)) for name in opened.keys()}  # noqa: SIM118
-            aliases = json.loads((opened.metadata() or {}).get(_ALIASES, "{}"))
-            return tensors | {name: tensors[source] for name, source in aliases.items()}
+        return tensors | {name: tensors[source] for name, source in aliases.items()}
     except (
         SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError, OverflowError, RuntimeError
     ) as error:  # fmt: skip
         raise CorruptionError(
             str(path), expected="a safetensors file", found=f"{type(error).__name__}: {error}"
         ) from error
+
+
+def _aliases(header: dict[str, Any]) -> dict[str, str]:
+    """The names of tensors that are another one; looked at before anything is read."""
+    aliases: dict[str, str] = metadata(header, _ALIASES) or {}
+    if not set(aliases.values()) <= header.keys() or header.keys() & aliases.keys():
+        raise ValueError("aliases that lead to no tensor, or hide one")
+    return aliases

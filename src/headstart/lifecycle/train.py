@@ -283,11 +283,11 @@ class Run:
         Raises:
             StoreError: the state is of a run with other data or another length.
         """
-        if document["shape"] != [len(self.train), self.total_steps]:
+        if document.get("shape") != [len(self.train), self.total_steps]:
             raise StoreError(
                 "the checkpoint is of another run",
                 where="examples and total steps",
-                got=f"{document['shape']}, this run has {[len(self.train), self.total_steps]}",
+                got=f"{document.get('shape')}, this run has {[len(self.train), self.total_steps]}",
                 fix="run with the data and settings the checkpoint was made with, or remove it",
             )
         parts: dict[str, dict[str, Tensor]] = {"optimizer": {}}

@@ -65,7 +65,7 @@ def _stages(context: Context) -> Outcome:
     done = dict(store.records("done")).get(context.key)
     if done is not None:
         context.say("done", "this update has been made before; its result stands")
-        remove_tree(notes.folder)
+        first(lambda: _clean_up(context, done["index"]))
         return Outcome(store.version(done["version"]), done)
     started = time.monotonic()
     begun = dict(store.records("run")).get(context.key)
@@ -93,9 +93,8 @@ def _stages(context: Context) -> Outcome:
     stages = {"findings": findings, "shortlist": chosen, "race": raced, "gate": judged}
     seconds = time.monotonic() - started
     record = finished_record(context, pool, candidate, received, stages, seconds=seconds)
-    failpoint("before-remember")
-    first(lambda: remember(context, pool, received["arrival"]))
-    first(lambda: _close(context, record))
+    first(lambda: _record(context, record))
+    first(lambda: _clean_up(context, received["arrival"]))
     context.say("done", f"{judged['decision']}: {candidate.id}")
     return Outcome(candidate, dict(store.records("done"))[context.key])
 
@@ -111,8 +110,15 @@ def _halt(context: Context) -> None:
         )
 
 
-def _close(context: Context, record: Mapping[str, Any]) -> None:
+def _record(context: Context, record: Mapping[str, Any]) -> None:
     if context.key not in dict(context.store.records("done")):
         context.store.record("done", context.key, record)
+
+
+def _clean_up(context: Context, arrival: int) -> None:
+    """Applies the retention and removes the notes. Only after the result is recorded: before that, a run
+    that is taken up again still needs every row."""
+    failpoint("before-remember")
+    remember(context, arrival)
     failpoint("before-cleanup")
     remove_tree(context.notes.folder)

@@ -43,7 +43,7 @@ class Table:
     decision: str = "inconclusive"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; an infinite bound is None."""
+        """Plain JSON values; an infinite number is None."""
         return {
             key: None if isinstance(value, float) and not math.isfinite(value) else value
             for key, value in self.__dict__.items()
@@ -52,8 +52,8 @@ class Table:
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Table:
         """The table that :meth:`to_dict` gave."""
-        bounds = {"lower": -math.inf, "upper": math.inf}
-        known = {name: value[name] if value[name] is not None else bounds[name] for name in bounds}
+        infinite = {"lower": -math.inf, "upper": math.inf, "variance": math.inf}
+        known = {name: value[name] if value[name] is not None else infinite[name] for name in infinite}
         return cls(**{**value, **known})
 
 

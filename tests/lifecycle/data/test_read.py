@@ -168,6 +168,19 @@ def test_parquet_that_is_damaged_or_holds_other_things_is_refused(tmp_path: Path
     refused(pa.table({"a": pa.array([], pa.int64())}), "no rows")
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [pa.date32(), pa.time64("us"), pa.duration("s"), pa.timestamp("s"), pa.timestamp("us", "Nowhere/No")],
+)
+def test_parquet_with_times_that_python_does_not_have_is_refused(tmp_path: Path, kind: pa.DataType) -> None:
+    numbers = pa.array([2**31 - 1], pa.int32()) if kind == pa.date32() else pa.array([2**62], pa.int64())
+    table = pa.table({"when": numbers.view(kind)})
+    refused(table, "column when", "leave the column out")
+    if kind != pa.timestamp("s") and kind != pa.duration("s"):  # which a file keeps in a finer unit
+        pq.write_table(table, tmp_path / "t.parquet")
+        refused(tmp_path / "t.parquet", "column when")
+
+
 @settings(max_examples=40, derandomize=True, deadline=None)
 @given(st.lists(st.sampled_from(["", "a", "\n", "bc", "x" * 400, "y" * 1300]), min_size=1, max_size=12))
 def test_text_blocks_rejoin_to_the_file(tmp_path_factory: pytest.TempPathFactory, pieces: list[str]) -> None:

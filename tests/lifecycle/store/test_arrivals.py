@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from safetensors import SafetensorError
 
 from headstart.errors import CorruptionError, InputError, StoreError
+from headstart.lifecycle import arrivals
 from headstart.lifecycle.data.read import read
 from headstart.lifecycle.store import ArrivalDraft, Store
 
@@ -88,6 +91,35 @@ def test_what_is_forgotten_is_gone_but_known(store: Store) -> None:
         with pytest.raises(InputError, match="no such arrival"):
             store.forget(wrong)
     assert all(a.kept for a in store.arrivals())
+
+
+def test_what_is_forgotten_is_gone_even_if_the_database_is_full_by_then(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.add_arrival(arrival(table()))
+    change = arrivals.change
+
+    def full(*words: Any, **values: Any) -> None:
+        if "folder" in values:
+            raise StoreError("the store's database refused", where="store", got="full", fix="free some space")
+        change(*words, **values)
+
+    monkeypatch.setattr(arrivals, "change", full)
+    with pytest.raises(StoreError, match="full"):
+        store.forget(1)
+    assert list(store.places.arrivals.iterdir()) == []
+    monkeypatch.undo()
+    assert not Store(store.root).arrivals()[0].kept and store.verify() == []
+
+
+def test_a_copy_that_finds_no_space_is_a_clear_error(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise SafetensorError("No space left on device")
+
+    monkeypatch.setattr(arrivals, "save_rows", full)
+    with pytest.raises(StoreError, match=r"cannot be written .* No space left .* fix: check the space"):
+        store.add_arrival(arrival(table()))
+    assert list(store.places.arrivals.iterdir()) == [] and store.arrivals() == []
 
 
 def test_a_damaged_copy_is_an_error_when_read_and_hides_no_other(store: Store) -> None:

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from headstart.errors import HeadstartError, InputError, StoreError
-from headstart.lifecycle import database
+from headstart.errors import CorruptionError, HeadstartError, InputError, StoreError
+from headstart.lifecycle import artifact, database
+from headstart.lifecycle.artifact import open_directory
 from headstart.lifecycle.database import Database
+from headstart.lifecycle.durable import write_file
 from headstart.lifecycle.remote import without_secrets
 from headstart.lifecycle.store import Store
 
@@ -147,3 +149,53 @@ def test_opening_sweeps_what_the_dead_left(tmp_path: Path) -> None:
         os.utime(path, (0, 0))
     Store(tmp_path / "s")
     assert not left.exists()
+
+
+def test_the_folder_of_a_run_is_on_disk_before_anything_is_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, flushed = Store(tmp_path / "s"), list[str]()
+
+    def sync(descriptor: int) -> None:
+        flushed.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    write_file(store.run_folder("r") / "note.json", b"1")
+    assert str(tmp_path / "s" / "runs") in flushed[:1]
+
+
+def test_a_database_that_may_not_be_written_is_not_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite would make files beside it that nobody may write even when the rights are back."""
+    Store(tmp_path / "s").close()
+    before, allowed = tree(tmp_path), os.path.exists
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "store.db" and allowed(path))
+    with pytest.raises(StoreError, match=r"cannot be written .* fix: give this user the right"):
+        Store(tmp_path / "s")
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("what", ["is_dir", "lstat", "open"])
+def test_what_may_not_be_read_is_not_taken_for_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    store = Store(tmp_path / "s")
+    version = commit(store, 1.0)
+
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setenv("HEADSTART_VERIFY", "always")
+    monkeypatch.setattr(*((artifact, "open") if what == "open" else (Path, what)), denied, raising=False)
+    with pytest.raises(
+        StoreError, match=r"Permission denied .* fix: give this user the right to read"
+    ) as caught:
+        version.weights() if what == "open" else open_directory(version.path, version.id)
+    assert not isinstance(caught.value, CorruptionError)
+
+
+def test_a_journal_without_its_database_is_what_a_power_cut_left(tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "store.db-journal").write_bytes(bytes(512))
+    assert Store(tmp_path / "s").verify() == []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import warnings
+import zlib
 from typing import Any
 
 import numpy as np
@@ -101,6 +103,18 @@ PNG = encoded(PIXELS[0])
 )
 def test_a_file_that_is_no_image_is_refused_with_its_row(raw: bytes) -> None:
     refused(lambda: ImageClassification().infer(rows([PNG, PNG, raw])), "photos, column image, row 3", "PNG")
+
+
+def test_a_small_file_of_very_many_pixels_is_refused_before_they_are_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    size = (13000).to_bytes(4, "big")  # Pillow itself only warns, and makes them
+    head = b"IHDR" + size + size + PNG[24:29]
+    bomb = PNG[:12] + head + zlib.crc32(head).to_bytes(4, "big") + PNG[33:]
+    monkeypatch.setattr(Image.Image, "convert", lambda *given: pytest.fail("the pixels were made"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        refused(lambda: ImageClassification().infer(rows([bomb, PNG])), "row 1", "13000 x 13000 pixels")
 
 
 def test_text_and_floats_are_no_images() -> None:

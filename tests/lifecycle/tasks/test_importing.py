@@ -68,9 +68,10 @@ def raising():
     ("model", "kind", "message"),
     [
         (NoReset(), InputError, "gain.*a function that builds it"),
-        (42, InputError, "nothing that can be built"),
+        (42, InputError, "of the wrong kind"),
         (lambda: 42, InputError, "no nn.Module"),
         (raising, UserCodeError, "no such size"),
+        (lambda: sys.exit(3), UserCodeError, "SystemExit: 3"),
         (lambda width, depth, heads: nn.Linear(2, 3), UserCodeError, "its builder may take: in_features"),
         ("models", InputError, "package.module:name"),
         ("no_such_module_of_mine:build", InputError, "no such module"),

@@ -210,6 +210,8 @@ def test_columns_group_and_slices_choose_the_inputs() -> None:
         {"target": None},
         {"target": ["label"]},
         {"target": ""},
+        {"model": {"x": 8}},
+        {"model": 3},
     ],
 )
 def test_options_of_the_wrong_kind_are_refused_at_once(options: dict[str, Any]) -> None:

@@ -38,11 +38,24 @@ def read_arrow(table: Any, source: str) -> Rows:
     _refuse_twice(table.column_names, source)
     columns = {}
     for name in table.column_names:
-        values = table.column(name).to_pylist()
+        values = _arrow_values(table, name, source)
         if any(isinstance(value, Mapping) and "bytes" in value for value in values):
             values = [value["bytes"] if isinstance(value, Mapping) else value for value in values]
         columns[name] = _column(name, values, source)
     return Rows(columns, source)
+
+
+def _arrow_values(table: Any, name: str, source: str) -> list[Any]:
+    try:
+        return list(table.column(name).to_pylist())
+    except (ValueError, OverflowError, TypeError, LookupError, NotImplementedError) as error:
+        # Arrow holds dates and times that Python does not, and texts that are none.
+        raise InputError(
+            "a column holds values that cannot be read",
+            where=f"{source}, column {name}",
+            got=f"{table.schema.field(name).type}: {error}",
+            fix="leave the column out, or write it as numbers or as text",
+        ) from error
 
 
 def from_records(records: Sequence[Mapping[str, Any]], source: str) -> Rows:

@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 
 from headstart.errors import InputError, StoreError
+from headstart.lifecycle.untrusted import check_header, metadata, read_header
 
 __all__ = ["Rows", "concat", "load_rows", "save_rows"]
 
 Array = np.ndarray[Any, Any]
-_OFFSETS = "#offsets"
+_OFFSETS, _ROWS = "#offsets", "headstart.rows"
 _STORED = ("int64", "float64", "float32", "bool", "uint8")
+_OBJECTS = ("text", "bytes")
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,11 @@ def concat(parts: Sequence[Rows]) -> Rows:
 
 
 def save_rows(rows: Rows, path: Path) -> None:
-    """Writes the table as one safetensors file; strings and bytes as their bytes and offsets."""
+    """Writes the table as one safetensors file; strings and bytes as their bytes and offsets.
+
+    Raises:
+        InputError: there are too many columns for so few rows.
+    """
     from safetensors.numpy import save_file
 
     tensors: dict[str, Array] = {}
@@ -137,7 +143,8 @@ def save_rows(rows: Rows, path: Path) -> None:
         if len(packed) > 1:
             tensors[f"{number}{_OFFSETS}"] = packed[1]
     kinds = [[name, _kind(value)] for name, value in rows.columns.items()]
-    save_file(tensors, str(path), metadata={"headstart.rows": json.dumps(kinds)})
+    save_file(tensors, str(path), metadata={_ROWS: json.dumps(kinds)})
+    check_header(path)
 
 
 def load_rows(path: Path) -> Rows:
@@ -148,14 +155,17 @@ def load_rows(path: Path) -> Rows:
     """
     from safetensors import SafetensorError, safe_open
 
+    header = read_header(path)
     try:
+        listed = metadata(header, _ROWS)
+        kinds = {str(name): str(kind) for name, kind in listed}
+        if len(kinds) < len(listed):
+            raise ValueError("two columns have one name")
+        if len(header) != sum(2 if kind in _OBJECTS else 1 for kind in kinds.values()):
+            raise ValueError("the file holds more or fewer tensors than its columns need")
         with safe_open(str(path), framework="numpy") as file:
-            kinds = dict(json.loads(file.metadata()["headstart.rows"]))
-            columns = {
-                name: _unpacked(kind, str(number), file) for number, (name, kind) in enumerate(kinds.items())
-            }
-            if len(file.keys()) != sum(2 if kind in ("text", "bytes") else 1 for kind in kinds.values()):
-                raise ValueError("the file holds tensors that belong to no column")
+            packed = {name: _parts(kind, str(n), file) for n, (name, kind) in enumerate(kinds.items())}
+            columns = {name: _unpacked(kinds[name], *parts) for name, parts in packed.items()}
             return Rows(columns, Path(path).name)
     except (
         SafetensorError,
@@ -193,16 +203,26 @@ def _encoded(value: str | bytes) -> bytes:
     return value if isinstance(value, bytes) else value.encode("utf-8", "surrogatepass")
 
 
-def _unpacked(kind: str, name: str, file: Any) -> Array:
-    data = file.get_tensor(name)
-    if kind not in ("text", "bytes"):
+def _parts(kind: str, name: str, file: Any) -> list[Array]:
+    """A column as it is stored, checked; values of text are built only when every column is sound."""
+    data = np.asarray(file.get_tensor(name))
+    if kind not in _OBJECTS:
         if str(data.dtype) != kind or kind not in _STORED:
             raise ValueError(f"column {name} is {data.dtype}, its kind says {kind}")
-        return np.asarray(data)
-    offsets, blob = file.get_tensor(name + _OFFSETS).tolist(), data.tobytes()
-    if offsets[0] != 0 or offsets[-1] != len(blob) or any(a > b for a, b in itertools.pairwise(offsets)):
+        return [data]
+    offsets = np.asarray(file.get_tensor(name + _OFFSETS))
+    if [str(data.dtype), data.ndim, str(offsets.dtype), offsets.ndim] != ["uint8", 1, "int64", 1]:
+        raise ValueError(f"column {name} is no text or bytes")
+    if offsets[0] != 0 or offsets[-1] != len(data) or (offsets[1:] < offsets[:-1]).any():
         raise ValueError(f"the offsets of column {name} are wrong")
-    parts = [blob[a:b] for a, b in itertools.pairwise(offsets)]
+    return [data, offsets]
+
+
+def _unpacked(kind: str, data: Array, offsets: Array | None = None) -> Array:
+    if offsets is None:
+        return data
+    blob = data.tobytes()
+    parts = [blob[a:b] for a, b in itertools.pairwise(offsets.tolist())]
     values = parts if kind == "bytes" else [part.decode("utf-8", "surrogatepass") for part in parts]
     return _objects(values)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from headstart.errors import InputError
-from headstart.lifecycle.context import Context
+from headstart.lifecycle.context import Context, build_model
 from headstart.lifecycle.data.duplicates import across_sides, shared
 from headstart.lifecycle.data.rows import Rows
 from headstart.lifecycle.data.split import TRAIN, group_names, split
@@ -40,6 +40,7 @@ def receive(context: Context) -> dict[str, Any]:
         schema = task.check(context.gate_rows, schema)
     sides = _sides(context)
     refuse_overlap(task, rows.take(np.flatnonzero(sides == TRAIN)), context.gate_rows)
+    build_model(task, schema, context.seed, "receive")  # a model that fails to build fails before this counts
     champion = store.champion()
     arrival = store.add_arrival(
         ArrivalDraft(

@@ -63,7 +63,7 @@ def _custom(path: str) -> Task:
         task = found() if callable(found) and not isinstance(found, Task) else found
     except HeadstartError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserCodeError(
             "the function that makes the task failed",
             where=f"task.task = {path}",

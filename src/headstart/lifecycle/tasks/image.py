@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,6 +31,8 @@ Array = np.ndarray[Any, Any]
 # Pillow reads many more, some with programs of others.
 _FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
 _CHANNELS = (1, 3, 4)
+# A file of some kilobytes can say that it holds gigabytes of black.
+_MOST_PIXELS = 2**26
 
 
 @checked
@@ -120,11 +123,9 @@ def _decoded(rows: Rows, name: str, size: int | None) -> Array:
     images = []
     for number, raw in enumerate(rows.column(name), start=1):
         try:
-            opened: Image.Image = Image.open(io.BytesIO(raw), formats=_FORMATS)
-            if opened.mode == "I;16":  # convert() would clip its 65,536 shades to the lowest 256
-                opened = Image.fromarray((np.asarray(opened) >> 8).astype(np.uint8))
-            picture = opened.convert("L" if opened.mode in ("1", "L") else "RGB")
-            pixels = np.atleast_3d(np.asarray(picture)).transpose(2, 0, 1)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # remarks of Pillow's, which nobody asked for
+                pixels = _decode(Image, raw)
         except Exception as error:  # decoders raise anything from SyntaxError to struct.error
             raise InputError(
                 "an image cannot be read",
@@ -144,6 +145,16 @@ def _decoded(rows: Rows, name: str, size: int | None) -> Array:
             fix="set size= in the task, and do not mix grey and coloured images",
         )
     return np.stack(images)
+
+
+def _decode(image: Any, raw: bytes) -> Array:
+    opened = image.open(io.BytesIO(raw), formats=_FORMATS)
+    if opened.width * opened.height > _MOST_PIXELS:
+        raise ValueError(f"{opened.width} x {opened.height} pixels, where {_MOST_PIXELS} are the most")
+    if opened.mode == "I;16":  # convert() would clip its 65,536 shades to the lowest 256
+        opened = image.fromarray((np.asarray(opened) >> 8).astype(np.uint8))
+    picture = opened.convert("L" if opened.mode in ("1", "L") else "RGB")
+    return np.atleast_3d(np.asarray(picture)).transpose(2, 0, 1)
 
 
 def _channels_first(values: Array, rows: Rows, name: str) -> Array:

@@ -54,7 +54,7 @@ def build_model(model: Any, sizes: Mapping[str, Any]) -> nn.Module:
         built = source(*args, **kwargs)
     except HeadstartError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserCodeError(
             "the model could not be built",
             where="task.model",

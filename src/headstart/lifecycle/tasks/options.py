@@ -7,6 +7,8 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec
 
+from torch import nn
+
 from headstart.errors import InputError
 from headstart.lifecycle.tasks.base import Task
 
@@ -96,6 +98,10 @@ def _one_of(*words: str) -> tuple[Callable[[Any], bool], str]:
     return (lambda value: isinstance(value, str) and value in words), " or ".join(words)
 
 
+def _buildable(value: Any) -> bool:
+    return value is None or isinstance(value, (str, nn.Module)) or callable(value)
+
+
 _WANTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "target": (_name, "the name of a column"),
     "text": (_name, "the name of a column"),
@@ -114,6 +120,7 @@ _WANTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "ngrams": (_ngrams, "shortest and longest n-gram within 1 to 5, for example [1, 2]"),
     "max_unknown": (_share, "a number within 0 and 1"),
     "allow_new_classes": (_flag, "true or false"),
+    "model": (_buildable, "an nn.Module class, a function that returns one, or 'package.module:name'"),
     "extra_columns": _one_of("refuse", "ignore"),
     "missing": _one_of("refuse", "mean"),
 }

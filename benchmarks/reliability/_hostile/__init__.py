@@ -1,0 +1,1 @@
+"""The corpus of hostile artifacts, and the child process that tries them; see ``hostile.py``."""

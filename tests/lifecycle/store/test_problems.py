@@ -1,0 +1,221 @@
+"""One damage is one problem: what is said of it, and that nothing else is."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from headstart.errors import CorruptionError
+from headstart.lifecycle.data.read import read
+from headstart.lifecycle.store import ArrivalDraft, Store
+from headstart.lifecycle.verify import Problem
+
+from .store_drafts import arrival, commit, table
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Two versions, the first one in service; three arrivals: forgotten, kept, referred to."""
+    store = Store(tmp_path / "s")
+    first = commit(store, 1.0)
+    commit(store, 2.0, first.id)
+    store.promote(first.id, expected=None, reason="")
+    gone = store.add_arrival(arrival(table(3, seed=5)))
+    store.add_arrival(arrival(table()))
+    (tmp_path / "rows.csv").write_text("x,y\n1,2\n3,4\n")
+    rows = read(tmp_path / "rows.csv")
+    sides = np.zeros(len(rows), dtype=np.int8)
+    store.add_arrival(ArrivalDraft(reference=str(tmp_path / "rows.csv"), digest=rows.digest(), sides=sides))
+    store.forget(gone.index)
+    store.record("seen", "x", {"a": 1})
+    assert store.verify() == []
+    return store
+
+
+def sql(store: Store, statement: str, *values: object) -> None:
+    connection = sqlite3.connect(store.root / "store.db")
+    with connection:
+        connection.execute(statement, values)
+    connection.close()
+
+
+def told(store: Store) -> list[tuple[str, str, str, str]]:
+    found = store.verify()
+    assert {problem.last_good for problem in found} <= {store.last_good()}
+    return [(p.what, p.file, p.expected, p.found) for p in found]
+
+
+def sha(path: Path) -> str:
+    return f"sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+
+def test_a_sound_store_has_none_and_a_problem_is_plain(store: Store) -> None:
+    assert store.verify() == [] and store.last_good() == store.version_ids()[-1]
+    problem = Problem("a", "b", "c", "d")
+    assert problem.to_dict() == {"what": "a", "file": "b", "expected": "c", "found": "d", "last_good": None}
+
+
+@pytest.mark.parametrize("kind", ["versions", "arrivals"])
+def test_a_damaged_file(store: Store, kind: str) -> None:
+    folder = store.versions()[1].path if kind == "versions" else store.arrivals()[1].opened().path
+    name = "plan.json" if kind == "versions" else "sides.safetensors"
+    path, whole = folder / name, sha(folder / name)
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + b"~")
+    assert told(store) == [("a file was changed", str(path), whole, sha(path))]
+    assert store.last_good() == store.version_ids()[0 if kind == "versions" else 1]
+    path.unlink()
+    assert told(store) == [("a file cannot be read", str(path), whole, "no regular file")]
+    (store.root / "elsewhere").write_bytes(content)
+    path.symlink_to(store.root / "elsewhere")
+    assert told(store) == [("a file cannot be read", str(path), whole, "no regular file")]
+    path.unlink()
+    path.mkdir()
+    assert told(store) == [("a file cannot be read", str(path), whole, "no regular file")]
+    path.rmdir()
+    path.write_bytes(content)
+    for extra in ("b", "a"):
+        (folder / extra).touch()
+    words = "a file does not belong here"
+    assert told(store) == [(words, str(folder / extra), "no such file", "a file") for extra in ("a", "b")]
+
+
+def test_an_unreadable_file_says_why(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> str:
+        raise OSError(5, "Input/output error")
+
+    path = store.versions()[1].path / "plan.json"
+    expected = store.versions()[1].manifest["files"]["plan.json"]["sha256"]
+    monkeypatch.setattr("headstart.lifecycle.verify.digest_of", refuse)
+    found = told(store)
+    assert ("a file cannot be read", str(path), f"sha256 {expected}", "Input/output error") in found
+
+
+@pytest.mark.parametrize("kind", ["versions", "arrivals"])
+def test_a_missing_or_damaged_folder(store: Store, kind: str) -> None:
+    folder = store.versions()[0].path if kind == "versions" else store.arrivals()[1].opened().path
+    manifest = folder / "manifest.json"
+    content = manifest.read_bytes()
+    manifest.write_bytes(content + b" ")
+    assert told(store) == []  # the same content
+    manifest.write_bytes(content.replace(b'"format": 1', b'"format": 2'))
+    found = told(store)
+    assert [what for what, *_ in found] == ["a manifest is damaged"] and found[0][1] == str(manifest)
+    assert found[0][2] == f"identity {folder.name}"
+    manifest.write_bytes(b"{")
+    assert [(what, file) for what, file, *_ in told(store)] == [("a manifest is damaged", str(manifest))]
+    shutil.rmtree(folder)
+    expected = f"a folder with identity {folder.name}"
+    assert told(store) == [("a stored folder is missing", str(folder), expected, "no such folder")]
+
+
+@pytest.mark.parametrize("where", ["versions", "arrivals"])
+def test_strangers(store: Store, where: str) -> None:
+    folder = store.root / where
+    (folder / ".tmp-ffffffff-1-a").mkdir()
+    for name in ("a", "z"):
+        (folder / name).touch()
+    found = [
+        ("this does not belong here", str(folder / n), "nothing", "a file or folder not ours") for n in "az"
+    ]
+    assert told(store) == found
+
+
+@pytest.mark.parametrize(
+    ("table_name", "count", "statement"),
+    [
+        ("versions", 1, "UPDATE versions SET created = 1 WHERE number = 2"),
+        ("arrivals", 1, "UPDATE arrivals SET created = 1 WHERE number = 2"),
+        ("events", 1, "UPDATE events SET reason = 'luck' WHERE number = 1"),
+        ("records", 1, "UPDATE records SET payload = '{}' WHERE number = 1"),
+        ("versions", 2, "UPDATE versions SET created = 1"),
+    ],
+)
+def test_a_changed_row(store: Store, table_name: str, count: int, statement: str) -> None:
+    sql(store, statement)
+    found = [p for p in told(store) if p[0] == "stored content does not match its digest"]
+    assert len(found) == count
+    assert {file.partition("'s ")[2] for _, file, *_ in found} == {f"table {table_name}"}
+
+
+def test_a_missing_row(store: Store) -> None:
+    sql(store, "DELETE FROM arrivals WHERE number = 1")
+    problem = ("a row is missing", "the database's table arrivals", "row 1", "2 other rows")
+    assert problem in told(store)
+
+
+@pytest.mark.parametrize("value", ["x", "first", None])
+def test_a_champion_that_the_log_does_not_lead_to(store: Store, value: str | None) -> None:
+    first, second = store.version_ids()
+    if value is None:
+        sql(store, "DELETE FROM aliases")
+    else:
+        sql(store, "UPDATE aliases SET version = ?", second if value == "first" else value)
+    alias = {"x": "x", "first": second, None: "None"}[value]
+    expected = [("the champion is not the one the log leads to", "champion", first, alias)]
+    if value == "x":
+        expected.append(("the champion is no version of this store", "champion", "a version", "x"))
+    assert told(store) == expected
+
+
+def source_changed(path: Path) -> None:
+    path.write_text("x,y\n1,2\n3,5\n")
+
+
+@pytest.mark.parametrize("harm", [source_changed, Path.unlink])
+def test_a_source_that_changed_or_is_gone(store: Store, harm: Callable[[Path], None]) -> None:
+    path, digest = store.root.parent / "rows.csv", store.arrivals()[2].digest
+    harm(path)
+    [(what, file, expected, found)] = told(store)
+    assert (file, expected) == (f"arrival 3, {path}", f"digest {digest}")
+    if path.exists():
+        assert what == "the data an arrival refers to have another digest now"
+        assert found == f"digest {read(path).digest()}"
+    else:
+        assert what and found
+
+
+def test_every_problem_is_listed_not_the_first_alone(store: Store) -> None:
+    first, second = store.versions()
+    shutil.rmtree(second.path)
+    (first.path / "plan.json").write_bytes(b"")
+    (store.arrivals()[1].opened().path / "manifest.json").write_bytes(b"")
+    (store.root.parent / "rows.csv").unlink()
+    (store.places.arrivals / "x").touch()
+    assert len(told(store)) == 5 and store.last_good() is None
+
+
+@pytest.mark.parametrize(
+    ("table_name", "look"),
+    [
+        ("versions", Store.versions),
+        ("arrivals", Store.arrivals),
+        ("events", Store.log),
+        ("records", lambda store: store.records("seen")),
+    ],
+)
+def test_a_list_with_a_gap_is_not_given(
+    store: Store, table_name: str, look: Callable[[Store], object]
+) -> None:
+    store.note("hold", store.version_ids()[1], reason="")
+    store.record("seen", "y", {})
+    look(store)
+    sql(store, f"DELETE FROM {table_name} WHERE number = 1")
+    with pytest.raises(CorruptionError, match=f"table {table_name}"):
+        look(store)
+
+
+@pytest.mark.parametrize("id", ["0" * 16, "x", ""])
+def test_a_champion_that_is_no_version_is_an_error_of_ours(store: Store, id: str) -> None:
+    sql(store, "UPDATE aliases SET version = ?", id)
+    if id:
+        with pytest.raises(CorruptionError):
+            store.champion()
+    else:
+        assert store.champion() is None
