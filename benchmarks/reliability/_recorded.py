@@ -95,9 +95,7 @@ def _do(store: Store, kind: str, number: int) -> None:
         store.forget(number)
     elif kind == "remember":
         keep = SimpleNamespace(settings=SimpleNamespace(retention="replay:4"), seed=0, store=store, key="m")
-        remember(keep, gather(store, number), number)  # type: ignore[arg-type]
-        for arrival in store.arrivals()[:number]:
-            store.forget(arrival.index)
+        remember(keep, number)  # type: ignore[arg-type]
     elif kind == "move-log":
         with store._db.engine.connect() as connection:
             connection.exec_driver_sql(f"PRAGMA wal_autocheckpoint={number}")

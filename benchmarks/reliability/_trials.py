@@ -250,11 +250,11 @@ class _Watcher:
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_protocol(self, item: Any) -> Iterator[None]:
         """Around one test."""
-        self.lines, begun = set(), time.perf_counter()
+        self.lines, begun = set(), time.process_time()
         with self._traced():
             yield
         shared = [(name, item.nodeid.partition("::")[0]) for name in item.fixturenames]
-        self.found[item.nodeid] = (time.perf_counter() - begun, self.lines, shared)
+        self.found[item.nodeid] = (time.process_time() - begun, self.lines, shared)
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Iterator[None]:

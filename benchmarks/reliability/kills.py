@@ -63,7 +63,8 @@ def named_kills(draw: random.Random, passes: dict[tuple[str, int], Counter[str]]
         raise LookupError(f"the work never passes {missed}: extend it")
     for kind in POINTS_OF:
         for point in POINTS:
-            for number in range(each if _passed(passes, kind, point) else 0):
+            here = _passed(passes, kind, point) and (each > 1 or point in POINTS_OF[kind])
+            for number in range(each if here else 0):
                 seeds = [seed for k, seed in passes if k == kind and passes[k, seed].get(point)]
                 seed = seeds[number % len(seeds)]
                 count = draw.randint(1, passes[kind, seed][point])

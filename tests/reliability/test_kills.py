@@ -28,7 +28,7 @@ def test_killed_anywhere_nothing_is_lost_and_the_same_work_ends_the_same(
     found = outcomes["R1"]
     assert found.violations == 0, found.examples
     assert found.counts["named points"] == found.counts["named"] == len(POINTS)
-    assert found.counts["random"] >= 3
+    assert found.counts["random"] >= 2
 
 
 def test_a_signal_stops_it_within_a_step_and_it_goes_on_from_there(outcomes: dict[str, Outcome]) -> None:

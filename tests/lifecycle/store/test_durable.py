@@ -47,6 +47,15 @@ def test_a_file_is_on_disk_before_it_has_its_name(tmp_path: Path, steps: list[st
     assert (tmp_path / "new" / "x").read_bytes() == b"two" and os.listdir(tmp_path / "new") == ["x"]
 
 
+def test_the_whole_content_is_written_before_it_is_flushed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: sizes.append(os.fstat(descriptor).st_size))
+    durable.write_file(tmp_path / "x", b"12345")
+    assert sizes[0] == 5
+
+
 def test_a_write_that_fails_keeps_the_old_content_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

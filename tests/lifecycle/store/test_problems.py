@@ -10,8 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from headstart.errors import CorruptionError
+from headstart.lifecycle import database as db
+from headstart.lifecycle import seals
 from headstart.lifecycle.data.read import read
 from headstart.lifecycle.store import ArrivalDraft, Store
 from headstart.lifecycle.verify import Problem
@@ -219,3 +222,53 @@ def test_a_champion_that_is_no_version_is_an_error_of_ours(store: Store, id: str
             store.champion()
     else:
         assert store.champion() is None
+
+
+@pytest.mark.parametrize("value", [b"\x00\xff", 7, 1.5])
+def test_a_value_of_another_kind_is_damage_too(store: Store, value: object) -> None:
+    sql(store, "UPDATE events SET reason = ? WHERE number = 1", value)
+    with pytest.raises(CorruptionError, match="row 1 of the database's table events"):
+        store.log()
+    assert told(store)[0][1] == "row 1 of the database's table events"
+
+
+def test_a_damaged_page_of_an_index_is_found(store: Store) -> None:
+    path = store.root / "store.db"
+    store.close()
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    query = "SELECT rootpage FROM sqlite_master WHERE name = 'sqlite_autoindex_records_1'"
+    page = connection.execute(query).fetchone()[0]
+    connection.close()
+    raw = bytearray(path.read_bytes())
+    raw[4096 * page - 3] ^= 1  # the last bytes of a page are those of its first entry
+    path.write_bytes(raw)
+    again = Store(store.root)
+    assert again._db.damage() and all(isinstance(line, str) for line in again._db.damage())
+    found = told(again)
+    assert [problem[:3] for problem in found] == [
+        ("the database is damaged", again._db.place, "a sound database")
+    ]
+
+
+def test_a_damaged_row_stops_no_other_removal(store: Store) -> None:
+    """Two copies are to be removed; the row of the first is damaged."""
+    kept, gone = (store.add_arrival(arrival(table(4, seed=n))) for n in (7, 8))
+    folders = [a.opened().path for a in (kept, gone)]
+    moved = [folder.rename(store.root / folder.name) for folder in folders]
+    for index in (kept.index, gone.index):
+        store.forget(index)
+    for folder, copy in zip(folders, moved, strict=True):
+        copy.rename(folder)
+    sql(store, "UPDATE arrivals SET folder = ? WHERE number = ?", folders[0].name, kept.index)
+    change_back(store, gone.index, folders[1].name)
+    Store(store.root)
+    assert folders[0].is_dir() and not folders[1].exists()
+
+
+def change_back(store: Store, index: int, folder: str) -> None:
+    """As a removal leaves it that was killed halfway: the row is sound and still names the folder."""
+    with store._db.write() as connection:
+        where = db.arrivals.c.number == index
+        row = connection.execute(sa.select(db.arrivals).where(where)).one()
+        seals.change(connection, db.arrivals, row, folder=folder)
