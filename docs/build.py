@@ -1,8 +1,8 @@
 """Builds the pages that are generated, never typed, from PAPER records, docstrings and result files.
 
-``python docs/build.py`` writes ``docs/methods.md``, ``docs/results.md``, ``docs/reliability.md`` and the marked
-parts of ``README.md`` and ``docs/configuration.md``; with ``--check`` it writes nothing and exits 1 when one of
-them is stale. Methods are read with :mod:`ast`, none is imported.
+``python docs/build.py`` writes ``docs/methods.md``, ``docs/results.md``, ``docs/reliability.md`` and the
+marked parts of ``README.md`` and ``docs/configuration.md``; with ``--check`` it writes nothing and exits 1
+when one of them is stale. Methods are read with :mod:`ast`, none is imported.
 """
 
 from __future__ import annotations
@@ -122,7 +122,12 @@ def read_reliability(folder: Path) -> Mapping[str, Any]:
 def promises(found: Mapping[str, Any]) -> str:
     """The README's table: each promise, how often it was tried, how often it broke."""
     rows = [
-        [f"[{figure}](docs/reliability.md#{figure.lower()})", o["promise"], f"{o['cases']:,}", o["violations"]]
+        [
+            f"[{figure}](docs/reliability.md#{figure.lower()})",
+            o["promise"],
+            f"{o['cases']:,}",
+            o["violations"],
+        ]
         for figure, o in found["figures"].items()
     ]
     return table(["", "promise", "tried", "broken"], rows) if rows else "Nothing has been counted yet."
@@ -146,9 +151,9 @@ def reliability_section(figure: str, outcome: Mapping[str, Any]) -> str:
 def reliability_page(found: Mapping[str, Any]) -> str:
     """docs/reliability.md."""
     intro = (
-        "What Headstart promises when things go wrong, and how often the promise was tried. Every number comes\n"
-        "from `results/reliability.json`, which `make bench-reliability` writes; a fast subset of every campaign\n"
-        "runs in `make test`."
+        "What Headstart promises when things go wrong, and how often the promise was tried. Every number\n"
+        "comes from `results/reliability.json`, which `make bench-reliability` writes; a fast subset of\n"
+        "every campaign runs in `make test`."
     )
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     machine = f"Counted with {versions} on {found['cores']} cores." if versions else ""

@@ -31,8 +31,8 @@ _CORE = (
     "store records seals database lineage arrivals places verify",
 )
 _TESTS = (
-    "store/test_artifact store/test_tensors store/test_durable store/test_store store/test_arrivals",
-    "store/test_opening store/test_database store/test_tables store/test_verify store/test_problems",
+    "store/test_artifact store/test_manifests store/test_tensors store/test_durable store/test_store",
+    "store/test_arrivals store/test_opening store/test_database store/test_tables store/test_verify store/test_problems",
     "store/test_remote test_statistics test_gate test_gate_edges test_gate_truth test_verdict",
     "test_train test_entrant test_notes test_signals test_race test_update",
 )

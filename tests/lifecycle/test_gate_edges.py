@@ -233,7 +233,17 @@ def test_beyond_the_last_look_nothing_is_decided() -> None:
     ]
 
 
+def test_scores_that_are_equal_are_neither_better_nor_worse() -> None:
+    verdict = gate.compare_scores([0, 0, 0, 0], [1, 0, -0.5, 0.5])
+    assert (verdict.overall.b, verdict.overall.c, verdict.overall.n) == (2, 1, 4)
+    assert verdict.regressed == (2,) and verdict.overall.d == 0.25
+
+
 def test_the_first_version_is_judged_by_two_means() -> None:
+    for scores, where in (([math.nan], "candidate_scores, item 0"), ([1.0], "baseline_scores, item 0")):
+        with pytest.raises(InputError) as caught:
+            gate.first(scores, [math.inf])
+        assert caught.value.where == where
     better = gate.first([1, 1, 0], [1, 0, 0])
     assert better.reasons == ("the first version scores 0.6667, the trivial predictor 0.3333",)
     assert (better.overall.decision, better.overall.margin) == ("pass", 0.0)
@@ -253,6 +263,8 @@ def test_the_first_version_is_judged_by_two_means() -> None:
         ([4] * 8, 4, 32, 0),  # items all alike as well: one for each group
         ([-4] * 8, 4, 0, 32),
         ([2, 1], 5, 4, 1),
+        ([3, 3], 5, 6, 0),
+        ([1, 2] * 20, 10, 60, 0),  # less apart than chance would have it: worth more than their items
         ([6, 0, 0, 6, 0, 6], 6, 18, 0),
     ],
 )

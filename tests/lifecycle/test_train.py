@@ -253,6 +253,17 @@ def test_the_development_curve_has_a_point_at_1_2_4_8_and_every_16_epochs():
     assert run.dev_score() == pytest.approx(float(run.task.scores(run.model(dev.inputs), dev.targets).mean()))
 
 
+def test_one_development_example_is_enough_for_a_score():
+    assert still(dev=examples(1, 9)).dev_score() in (0.0, 1.0)
+
+
+def test_a_model_handed_in_for_evaluation_is_trained_as_one_in_training():
+    run = make(SETTINGS["adamw"])
+    run.model.eval()
+    run.advance(1)
+    assert run.model.training and run.model[1].num_batches_tracked == 1
+
+
 @pytest.mark.parametrize("dev", [None, examples(0)])
 def test_without_development_examples_the_score_is_unknown(dev):
     run = still(dev=dev)

@@ -148,8 +148,8 @@ def first(candidate_scores: Any, baseline_scores: Any) -> Verdict:
     Raises:
         InputError: lengths differ, no item, or a score is not finite.
     """
-    judged = compare_scores(baseline_scores, candidate_scores, margin=0.0)
     new, old = finite(candidate_scores, "candidate_scores"), finite(baseline_scores, "baseline_scores")
+    judged = compare_scores(old, new, margin=0.0)
     better = judged.overall.d > 0
     reason = f"the first version scores {new.mean():.4g}, the trivial predictor {old.mean():.4g}"
     return dataclasses.replace(

@@ -23,6 +23,9 @@ def test_a_file_made_by_hand_is_read(tmp_path: Path) -> None:
     assert torch.equal(found["a"], values["a"]) and torch.equal(found["m"], values["m"])
     save_file(values, str(path))  # without any metadata
     assert set(load_tensors(path)) == {"a", "m"}
+    save_tensors({"a": values["a"], "b": values["a"]}, path)
+    found = load_tensors(path)
+    assert found["a"] is found["b"]
     found["a"].add_(1)  # memory of its own, not the file's
 
 
