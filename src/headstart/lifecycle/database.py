@@ -200,8 +200,14 @@ class Database:
                 "the store's database refused",
                 where=self.place,
                 got=str(cause).splitlines()[0],
-                fix="check that it can be reached and written; `headstart doctor` tells more",
+                fix=_advice(str(cause)),
             ) from error
+
+
+def _advice(cause: str) -> str:
+    if "disk is full" in cause or "No space left" in cause:
+        return "free some space and run again; nothing that was committed is lost"
+    return "check that it can be reached and written; `headstart doctor` tells more"
 
 
 def _set_up_sqlite(connection: Any, _record: Any) -> None:

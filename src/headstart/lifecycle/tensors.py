@@ -74,7 +74,9 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
         seen[key] = name
         unique[name] = tensor.detach().cpu().contiguous().clone()
     try:
+        mode = _mode(path)
         save_file(unique, str(path), metadata={_ALIASES: json.dumps(aliases)})
+        path.chmod(mode)
     except SafetensorError as error:
         raise StoreError(
             "the tensors cannot be written",
@@ -90,6 +92,12 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
             fix="use plain floating, integer or bool tensors, and names that are Unicode text",
         ) from error
     check_header(path)
+
+
+def _mode(path: Path) -> int:
+    """The rights a new file here has; safetensors makes files that only their owner may read."""
+    path.touch()
+    return path.stat().st_mode
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from headstart.lifecycle.durable import write_file
 from headstart.report.html import render_html
 from headstart.report.markdown import render_markdown
 
@@ -27,34 +26,18 @@ def write(story: Mapping[str, Any], folder: Path) -> Path:
         folder: made if it is not there.
 
     Raises:
-        OSError: the folder cannot be written to; files that were there are as they were.
+        StoreError: the folder cannot be written to; files that were there are as they were.
     """
     clean = _json(story)
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     contents = {
         "report.json": json.dumps(clean, indent=1, allow_nan=False) + "\n",
         "report.md": render_markdown(clean),
         "report.html": render_html(clean),
     }
     for name, text in contents.items():
-        _replace(folder / name, text)
+        write_file(folder / name, text.encode())
     return folder / "report.html"
-
-
-def _replace(path: Path, text: str) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes it private; a report is for everybody whom the folder lets in.
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _json(value: Any) -> Any:

@@ -293,3 +293,9 @@ def test_a_random_flip_is_never_silent(tmp_path: Path, monkeypatch: pytest.Monke
 def test_manifests_of_equal_content_are_equal_bytes(tmp_path: Path) -> None:
     made = [commit_directory(tmp_path, n, {"b": b"2", "a": b"1"}, {"kind": "k"}).path for n in ("x", "y")]
     assert len({(path / artifact.MANIFEST).read_bytes() for path in made}) == 1
+
+
+def test_weights_are_for_whoever_may_read_other_files_there(tmp_path: Path) -> None:
+    save_tensors({"a": torch.ones(2)}, tmp_path / "t")
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "t").stat().st_mode == (tmp_path / "plain").stat().st_mode
