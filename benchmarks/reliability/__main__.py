@@ -12,6 +12,7 @@ import json
 import os
 import pkgutil
 import platform
+import shutil
 import sys
 import tempfile
 import time
@@ -22,6 +23,7 @@ from typing import Any
 
 from benchmarks import reliability
 from benchmarks.reliability._campaign import Outcome, Setting
+from benchmarks.reliability._jail import confine
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "results" / "reliability.json"
@@ -80,6 +82,19 @@ def main() -> int:
     unknown = sorted(set(options.campaigns) - set(names()))
     if unknown:
         parser.error(f"no such campaign: {', '.join(unknown)}; there are: {', '.join(names())}")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix="reliability-"))
+    if confine([scratch, options.out.parent]):
+        print("everything but the results and a scratch folder is read-only from here", file=sys.stderr)
+    os.environ["TMPDIR"] = tempfile.tempdir = str(scratch)
+    try:
+        return campaigns(options)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def campaigns(options: argparse.Namespace) -> int:
+    """Runs the campaigns that were named, or all."""
     met = True
     for name in options.campaigns or names():
         found = run(name, full=not options.quick, seed=options.seed, workers=options.workers)
