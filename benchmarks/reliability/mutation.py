@@ -30,14 +30,15 @@ _CORE = (
     "artifact durable tensors version statistics gate verdict slices train entrant notes signals race",
     "store records seals database lineage arrivals places verify",
 )
-_TESTS = (
-    "store/test_artifact store/test_manifests store/test_tensors store/test_durable store/test_store",
-    "store/test_arrivals store/test_opening store/test_database store/test_tables store/test_verify store/test_problems",
-    "store/test_remote test_statistics test_gate test_gate_edges test_gate_truth test_verdict",
-    "test_train test_entrant test_notes test_signals test_race test_update",
+_STORE_TESTS = (
+    "artifact manifests tensors durable store arrivals opening database tables verify problems remote"
 )
+_TESTS = "statistics gate gate_edges gate_truth verdict train entrant notes signals race update"
 CORE = tuple(f"headstart/lifecycle/{name}.py" for line in _CORE for name in line.split())
-TESTS = tuple(f"tests/lifecycle/{name}.py" for line in _TESTS for name in line.split())
+TESTS = (
+    *(f"tests/lifecycle/store/test_{name}.py" for name in _STORE_TESTS.split()),
+    *(f"tests/lifecycle/test_{name}.py" for name in _TESTS.split()),
+)
 QUICK = ("headstart/lifecycle/notes.py",)
 BAR = 0.85
 # A mutant that so many seconds of tests, watched line by line, do not notice counts as survived.

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from headstart.errors import DivergedError
 from headstart.lifecycle.budget import Budget, Spent
-from headstart.lifecycle.race import leads, race, rung_steps, total
+from headstart.lifecycle.race import Rung, leads, race, rung_steps, total
 from headstart.lifecycle.settings import RaceSettings
 
 
@@ -119,3 +119,53 @@ def test_leads_needs_more_than_noise():
     assert not leads(ours, 1 - ours)
     assert leads(torch.ones(100), ours)
     assert not leads(torch.ones(1), torch.zeros(1))
+
+
+def test_the_steps_of_the_rungs_by_hand():
+    """Of 4 at 400 steps and a quarter: 2 lose after u, 1 after 2 u, so 4 u = 100."""
+    assert rung_steps(4, 400, RaceSettings()) == [(25, 2), (50, 1)]
+    assert rung_steps(3, 400, RaceSettings()) == [(33, 2), (66, 1)]
+    assert rung_steps(5, 4000, RaceSettings(rungs=3)) == [(125, 3), (250, 2), (500, 1)]
+    assert rung_steps(2, 400, RaceSettings(rungs=3)) == [(100, 1)]
+    assert rung_steps(1, 400, RaceSettings()) == []
+    assert rung_steps(4, 400, RaceSettings(share=0.0)) == [(1, 2), (1, 1)]
+
+
+def test_a_rung_is_reported_with_its_scores():
+    told = []
+    racers = [Fake("a", 50, 0.9), Fake("b", 80, 0.5)]
+    _, rungs = race(racers, expected=400, settings=RaceSettings(), budget=Budget(), report=told.append)
+    assert told == rungs and rungs[0].to_dict() == {
+        "number": 0,
+        "steps": 100,
+        "scores": {"a": 0.5, "b": pytest.approx(0.8)},
+        "dropped": {"a": "held-out score 0.5, b is proven ahead at 0.8"},
+    }
+    assert Rung(1, 2, {}).dropped == {}
+
+
+def test_without_held_out_examples_nearness_decides():
+    class Blind(Fake):
+        def held_out(self) -> Tensor:
+            return torch.empty(0)
+
+    winner, rungs = run([Blind("far", progress=0.1), Blind("near", progress=0.9)])
+    assert winner.label == "near" and rungs[0].scores == {"far": None, "near": None}
+    assert rungs[0].dropped["far"].startswith("held-out score nan is no proven lead over near (nan)")
+
+
+def test_a_lead_is_above_1_645_standard_errors():
+    theirs = torch.zeros(100)
+    ours = torch.tensor([1.0] * 51 + [-1.0] * 49)
+    difference = float(ours.mean()) / float(ours.double().std() / 10)
+    for shift, proven in ((1.64, False), (1.65, True)):
+        spread = float(ours.double().std() / 10)
+        moved = ours + (shift - difference) * spread
+        assert leads(moved, theirs) is proven
+    assert not leads(torch.full((9,), 1e-13), torch.zeros(9)) and leads(torch.full((9,), 0.1), torch.zeros(9))
+
+
+def test_two_examples_are_the_fewest_that_prove_a_lead():
+    nothing = torch.zeros(2, dtype=torch.float64)
+    assert leads(nothing + 1, nothing) and not leads(nothing[:1] + 1, nothing[:1])
+    assert not leads(nothing + 1e-12, nothing) and leads(nothing + 2e-12, nothing)

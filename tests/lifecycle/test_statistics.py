@@ -276,6 +276,7 @@ def test_exchanging_the_models_draws_the_same(sums: list[float], monkeypatch: py
     calls: list[tuple[list[list[float]], list[int]]] = []
 
     def means(kinds: np.ndarray, counts: np.ndarray, draws: int, seed: int) -> np.ndarray:
+        assert (draws, seed) == (10_000, 0)
         calls.append((kinds.tolist(), counts.tolist()))
         return np.array([2.0, 3.0])
 

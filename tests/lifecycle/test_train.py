@@ -17,7 +17,7 @@ from headstart.lifecycle.budget import Spent
 from headstart.lifecycle.engine import Engine
 from headstart.lifecycle.settings import TrainSettings
 from headstart.lifecycle.tasks.base import Examples
-from headstart.lifecycle.train import Run, TrainState
+from headstart.lifecycle.train import Run, TrainState, _plain
 from headstart.nn.streams import generator
 
 
@@ -293,6 +293,9 @@ def test_patience_counts_epochs_since_the_best():
     run.advance(5)
     assert run.best_weights is not None and run.final_model() is run.model  # nothing ships before the end
     assert run.at.best == run.dev_score() and run.at.best_epoch == 1
+    again = still(settings, dev=examples(20, 9))
+    again.restore(run.state()[0], json.loads(json.dumps(run.state()[1], allow_nan=False)))
+    assert again.at == run.at and again.curve == run.curve == [(5, run.at.best)]
     run.advance()
     assert run.at.finished == "the development score stopped improving"
     assert (run.at.epoch, run.at.best_epoch) == (4, 1) and [step for step, _ in run.curve] == [5, 10, 15, 20]
@@ -390,3 +393,8 @@ def test_the_whole_state_is_plain_and_complete():
     run.advance(6)
     parts = {name.partition("/")[0] for name in run.state()[0]}
     assert parts == {"rng", "sums", "model", "optimizer", "average", "best"}
+
+
+def test_what_a_schedule_keeps_of_functions_is_left_out():
+    assert _plain({"f": len, "n": 1, "lr_lambdas": [len, None]}) == {"n": 1, "lr_lambdas": [None, None]}
+    assert _plain({"n": 1}) == {"n": 1}

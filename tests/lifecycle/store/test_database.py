@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sqlite3
 from pathlib import Path
@@ -12,6 +13,7 @@ import sqlalchemy as sa
 from headstart.errors import InputError, StoreError
 from headstart.lifecycle import arrivals, database
 from headstart.lifecycle.database import Database
+from headstart.lifecycle.places import Places
 from headstart.lifecycle.store import Store
 
 
@@ -169,3 +171,55 @@ def test_a_file_is_no_place_for_a_store(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="location is a file"):
         Store(tmp_path / "s")
     assert (tmp_path / "s").read_bytes() == b""
+
+
+def test_the_copies_of_a_remote_store_have_a_place_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    url, files = "postgresql://u:s3cret@h/x", "memory://bucket/a"
+    places = Places.of(url, files)
+    name = hashlib.sha256(f"{files} postgresql://h/x".encode()).hexdigest()[:16]
+    assert places.root == tmp_path / "headstart" / name and places.remote is not None and places.url == url
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
+    assert Places.of(url, files).root == tmp_path / "home" / ".cache" / "headstart" / name
+    local = Places.of(url, str(tmp_path / "files"))
+    assert (local.root, local.remote) == (tmp_path / "files", None)
+
+
+def test_what_sqlite_keeps_for_itself_is_nobody_elses(tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    connection = sqlite3.connect(tmp_path / "s" / "store.db")
+    connection.execute("CREATE TABLE t (a INTEGER PRIMARY KEY AUTOINCREMENT)")
+    connection.execute("DROP TABLE t")  # its counter's table stays
+    connection.commit()
+    connection.close()
+    assert Store(tmp_path / "s").versions() == []
+
+
+@pytest.mark.parametrize("words", ["database or disk is full", "could not extend: No space left on device"])
+def test_a_full_disk_comes_with_advice(words: str) -> None:
+    assert database._advice(words) == "free some space and run again; nothing that was committed is lost"
+    assert database._advice("locked").startswith("check that it can be reached and written")
+
+
+@pytest.mark.parametrize("right", [os.R_OK, os.W_OK])
+def test_reading_and_writing_must_be_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, right: int
+) -> None:
+    Store(tmp_path / "s").close()
+    asked: list[Path] = []
+
+    def access(path: Path, rights: int) -> bool:
+        asked.append(path)
+        return not rights & right  # this one is missing
+
+    monkeypatch.setattr(os, "access", access)
+    with pytest.raises(StoreError, match="cannot be written"):
+        Store(tmp_path / "s")
+    assert asked == [tmp_path / "s" / "store.db"]
+
+
+def test_what_cannot_be_removed_now_stops_nothing(tmp_path: Path) -> None:
+    Places.of(tmp_path / "s", None).remove(tmp_path / "gone")

@@ -103,7 +103,7 @@ def test_parents_are_ids(tmp_path: Path) -> None:
 
 def test_a_manifest_has_at_most_one_mebibyte(tmp_path: Path) -> None:
     short = b'{"format": 1, "files": {}}'
-    assert artifact.LARGEST_MANIFEST == 2**20
+    assert (artifact.LARGEST_MANIFEST, artifact._LARGEST_DOCUMENT) == (2**20, 64 * 2**20)
     open_directory(written(tmp_path / "x", short.ljust(2**20)))
     with pytest.raises(CorruptionError, match="at most 1048576 bytes"):
         open_directory(written(tmp_path / "x", short.ljust(2**20 + 1)))
@@ -193,3 +193,17 @@ def test_a_checkpoint_whose_state_is_none_is_passed_over(tmp_path: Path) -> None
     assert found is not None and found[1] == {"step": 1}
     write_checkpoint(tmp_path, {"w": torch.ones(1)}, {"step": 2})
     assert sorted(os.listdir(tmp_path)) == ["ckpt-000011", "ckpt-x"]
+    (tmp_path / "ckpt-000012").touch()  # no folder: it cannot be removed like one, and stops nothing
+    write_checkpoint(tmp_path, {"w": torch.ones(1)}, {"step": 3})
+    found = read_checkpoint(tmp_path)
+    assert found is not None and found[1] == {"step": 3} and (tmp_path / "ckpt-000013").is_dir()
+
+
+def test_a_file_that_cannot_be_read_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> str:
+        raise OSError(5, "Input/output error")
+
+    made = commit_directory(tmp_path, None, {"a.json": b"1"}, {})
+    monkeypatch.setattr(artifact, "digest_of", refuse)
+    with pytest.raises(CorruptionError, match="Input/output error"):
+        made.check()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import shutil
 import sqlite3
@@ -11,12 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sqlalchemy as sa
+import torch
 
 from headstart.errors import CorruptionError
 from headstart.lifecycle import database as db
 from headstart.lifecycle import seals
+from headstart.lifecycle.artifact import commit_directory
 from headstart.lifecycle.data.read import read
 from headstart.lifecycle.store import ArrivalDraft, Store
+from headstart.lifecycle.tensors import save_tensors
 from headstart.lifecycle.verify import Problem
 
 from .store_drafts import arrival, commit, table
@@ -272,3 +276,34 @@ def change_back(store: Store, index: int, folder: str) -> None:
         where = db.arrivals.c.number == index
         row = connection.execute(sa.select(db.arrivals).where(where)).one()
         seals.change(connection, db.arrivals, row, folder=folder)
+
+
+def test_a_row_that_names_other_parents_than_the_manifest_is_damage(store: Store) -> None:
+    second = store.version_ids()[1]
+    with store._db.write() as connection:
+        row = connection.execute(sa.select(db.versions).where(db.versions.c.id == second)).one()
+        seals.change(connection, db.versions, row, parents=["f" * 16])
+    with pytest.raises(CorruptionError, match=f"row of version {second}"):
+        store.version(second)
+    found = [problem[0] for problem in told(store)]
+    assert found == ["parents differ from the manifest's"]
+
+
+def test_a_list_that_cannot_be_read_is_a_problem_of_its_own(store: Store) -> None:
+    store.note("hold", store.version_ids()[1], reason="")
+    sql(store, "DELETE FROM events WHERE number = 1")
+    where = "the database's table events"
+    assert [problem[1:] for problem in told(store)] == [
+        (where, "row 1", "1 other rows"),
+        (where, "rows 1 to 2", "1 rows"),
+    ]
+
+
+@pytest.mark.parametrize("tensors", [{"sides": 5}, {"sides": 6, "more": 6}, {"other": 6}])
+def test_sides_of_another_length_or_name_are_damage(store: Store, tensors: dict[str, int]) -> None:
+    known = store.arrivals()[1]
+    files = {"sides.safetensors": lambda path: save_tensors(made, path)}
+    made = {name: torch.zeros(count, dtype=torch.int8) for name, count in tensors.items()}
+    opened = commit_directory(store.root / "runs", None, files, {})
+    with pytest.raises(CorruptionError, match="sides of 6 rows"):
+        dataclasses.replace(known, opened=lambda: opened).sides()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from headstart.errors import CorruptionError, InputError, StoreError
@@ -69,11 +69,16 @@ def test_aliases_that_lead_nowhere_or_hide_a_tensor_are_refused(
         load_tensors(tmp_path / "t")
 
 
-def test_what_cannot_be_written_says_why(tmp_path: Path) -> None:
+def test_what_cannot_be_written_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*given: object, **named: object) -> None:
+        raise SafetensorError("No space left on device")
+
     with pytest.raises(InputError, match="safetensors does not take"):
         save_tensors({"\udc80": torch.ones(1)}, tmp_path / "t")
-    with pytest.raises(StoreError, match="cannot be written"):
-        save_tensors({"a": torch.ones(1)}, tmp_path / "nowhere" / "t")
+    with monkeypatch.context() as patched:
+        patched.setattr("headstart.lifecycle.tensors.save_file", full)
+        with pytest.raises(StoreError, match=r"cannot be written.*No space"):
+            save_tensors({"a": torch.ones(1)}, tmp_path / "t")
     (tmp_path / "cut").write_bytes(struct.pack("<Q", 2) + b"{")
     with pytest.raises(CorruptionError):
         load_tensors(tmp_path / "cut")
