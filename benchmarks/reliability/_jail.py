@@ -29,12 +29,13 @@ def confine(writable: Sequence[Path]) -> bool:
     """
     if not hasattr(os, "geteuid") or os.geteuid() != 0 or not Path("/proc/self/mountinfo").is_file():
         return False
-    kept = [str(path.resolve()) for path in writable]
+    kept = [str(path.resolve()) for path in (*writable, Path("/dev/shm"))]  # locks between processes
     try:
         _call(ctypes.CDLL(None, use_errno=True).unshare, _NEW_MOUNTS)
         _mount(None, "/", _RECURSIVE | _PRIVATE)
         for folder in kept:
-            _mount(folder, folder, _BIND | _RECURSIVE)
+            if Path(folder).is_dir():
+                _mount(folder, folder, _BIND | _RECURSIVE)
         for point, kind, options in _mounts():
             if kind not in _LEFT and not any(Path(point).is_relative_to(folder) for folder in kept):
                 flags = sum(value for name, value in _OPTIONS.items() if name in options)

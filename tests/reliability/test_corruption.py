@@ -21,7 +21,7 @@ def test_nothing_wrong_is_read_as_if_it_were_right(tmp_path: Path) -> None:
 
 def test_the_campaign_would_notice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(artifact, "digest_of", lambda path: "0" * 64)
-    monkeypatch.setattr(seals, "_seal", lambda values: "0" * 64)
+    monkeypatch.setattr(seals, "seal_of", lambda values: "0" * 64)
     whole = corruption.Whole(tmp_path)
     ends = [
         whole.case(kind, random.Random(n))[1]

@@ -34,6 +34,7 @@ aliases = sa.Table(
     _meta,
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("version", sa.Text, nullable=False),
+    sa.Column("seal", sa.Text, nullable=False),
 )
 events = sa.Table(
     "events",
@@ -64,6 +65,7 @@ records = sa.Table(
     sa.Column("number", _Id, primary_key=True, autoincrement=False),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("key", sa.Text, nullable=False),
+    sa.Column("mark", sa.Text, nullable=False),  # seals number, kind and key, to be read without the payload
     sa.Column("payload", sa.JSON, nullable=False),
     sa.Column("created", sa.Float, nullable=False),
     sa.Column("seal", sa.Text, nullable=False),

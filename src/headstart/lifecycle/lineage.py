@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from headstart.errors import StoreError
+from headstart.errors import CorruptionError, StoreError
 from headstart.lifecycle import database as db
 from headstart.lifecycle.database import Database
 from headstart.lifecycle.failpoints import failpoint
 from headstart.lifecycle.records import append
+from headstart.lifecycle.seals import checked, sealed
 from headstart.lifecycle.version import Event
 
 if TYPE_CHECKING:
     from headstart.lifecycle.store import Store
 
-__all__ = ["champion_id", "champions", "move", "replay", "trunk"]
+__all__ = ["alias", "champion_id", "champions", "move", "replay", "trunk"]
 
 _CHAMPION = db.aliases.c.name == "champion"
 
@@ -57,10 +58,26 @@ def champions(log: Sequence[Event]) -> list[str]:
 
 
 def champion_id(database: Database) -> str | None:
-    """Id of the version in service."""
+    """Id of the version in service.
+
+    Raises:
+        CorruptionError: the alias is not what was written, or is gone.
+    """
     with database.read() as connection:
-        id: str | None = connection.execute(sa.select(db.aliases.c.version).where(_CHAMPION)).scalar()
-    return id
+        row = connection.execute(sa.select(db.aliases).where(_CHAMPION)).first()
+        if row is not None:
+            return str(checked(row, db.aliases).version)
+        moves = db.events.c.kind.in_(("promote", "rollback"))
+        if connection.execute(sa.select(db.events.c.number).where(moves)).first():
+            raise CorruptionError("the database's table aliases", expected="the champion", found="none")
+    return None
+
+
+def alias(database: Database) -> str | None:
+    """What the alias says, right or wrong: what a rollback out of damage compares with."""
+    with database.read() as connection:
+        name: str | None = connection.execute(sa.select(db.aliases.c.version).where(_CHAMPION)).scalar()
+    return name
 
 
 def move(
@@ -87,10 +104,11 @@ def move(
                 got=f"expected {expected or 'none'}, found {present or 'none'}",
                 fix="look at `headstart log` and decide again",
             )
+        champion = sealed({"name": "champion", "version": version})
         if present is None:
-            connection.execute(db.aliases.insert().values(name="champion", version=version))
+            connection.execute(db.aliases.insert().values(**champion))
         else:
-            connection.execute(db.aliases.update().where(_CHAMPION).values(version=version))
+            connection.execute(db.aliases.update().where(_CHAMPION).values(**champion))
         failpoint("before-promotion")
         event = append(connection, kind, version, previous=expected, reason=reason, payload=payload)
     failpoint("after-promotion")

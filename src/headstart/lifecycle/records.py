@@ -11,12 +11,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from headstart.errors import StoreError
+from headstart.errors import CorruptionError, StoreError
 from headstart.lifecycle import database as db
 from headstart.lifecycle.artifact import as_json
 from headstart.lifecycle.database import Database
 from headstart.lifecycle.failpoints import failpoint
-from headstart.lifecycle.seals import checked, insert, refuse_gaps
+from headstart.lifecycle.seals import checked, insert, next_number, refuse_gaps, seal_of
 from headstart.lifecycle.version import Event
 
 __all__ = ["append", "events", "record", "records"]
@@ -75,7 +75,8 @@ def record(database: Database, kind: str, key: str, payload: Mapping[str, Any]) 
         where = (db.records.c.kind == kind) & (db.records.c.key == key)
         known = connection.execute(sa.select(db.records).where(where)).first()
         if known is None:
-            row = {"kind": kind, "key": key, "payload": value, "created": time.time()}
+            mark = _mark(next_number(connection, db.records), kind, key)
+            row = {"kind": kind, "key": key, "mark": mark, "payload": value, "created": time.time()}
             insert(connection, db.records, row)
         elif checked(known, db.records).payload != value:
             raise StoreError(
@@ -95,6 +96,21 @@ def records(database: Database, kind: str) -> list[tuple[str, dict[str, Any]]]:
     """
     with database.read() as connection:
         refuse_gaps(connection, db.records)
+        _refuse_moved(connection)
         query = sa.select(db.records).where(db.records.c.kind == kind)
         rows = connection.execute(query.order_by(db.records.c.number)).all()
     return [(row.key, row.payload) for row in (checked(row, db.records) for row in rows)]
+
+
+def _refuse_moved(connection: Connection) -> None:
+    """A row whose kind or key was changed would be missed by nobody: all are checked, payloads unread."""
+    columns = [db.records.c[name] for name in ("number", "kind", "key", "mark")]
+    for number, kind, key, mark in connection.execute(sa.select(*columns)):
+        found = _mark(number, kind, key)
+        if found != mark:
+            place = f"row {number} of the database's table records"
+            raise CorruptionError(place, expected=f"sha256 {mark}", found=f"sha256 {found}")
+
+
+def _mark(number: int, kind: str, key: str) -> str:
+    return seal_of({"number": number, "kind": kind, "key": key})

@@ -17,22 +17,26 @@ from sqlalchemy.engine import Connection
 
 from headstart.errors import CorruptionError
 
-__all__ = ["change", "checked", "insert", "refuse_gaps", "unharmed"]
+__all__ = ["change", "checked", "insert", "next_number", "refuse_gaps", "seal_of", "sealed", "unharmed"]
 
 
 def insert(connection: Connection, table: sa.Table, values: Mapping[str, Any]) -> int:
     """Adds a row, sealed, and returns its number. The transaction must hold the write lock."""
-    number = (connection.execute(sa.select(sa.func.max(table.c.number))).scalar() or 0) + 1
-    row = {"number": number, **values}
-    connection.execute(table.insert().values(**row, seal=_seal(row)))
-    return int(number)
+    row = {"number": next_number(connection, table), **values}
+    connection.execute(table.insert().values(**row, seal=seal_of(row)))
+    return int(row["number"])
+
+
+def next_number(connection: Connection, table: sa.Table) -> int:
+    """The number that the next row gets."""
+    return int(connection.execute(sa.select(sa.func.max(table.c.number))).scalar() or 0) + 1
 
 
 def change(connection: Connection, table: sa.Table, row: sa.Row[Any], **values: Any) -> None:
     """Writes a row that was read whole anew, with some values changed, and sealed."""
     whole = {**_values(row), **values}
     where = table.c.number == row.number
-    connection.execute(table.update().where(where).values(**whole, seal=_seal(whole)))
+    connection.execute(table.update().where(where).values(**whole, seal=seal_of(whole)))
 
 
 def refuse_gaps(connection: Connection, table: sa.Table) -> None:
@@ -44,9 +48,14 @@ def refuse_gaps(connection: Connection, table: sa.Table) -> None:
         )
 
 
+def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a row without a number, with their seal."""
+    return {**values, "seal": seal_of(values)}
+
+
 def unharmed(row: sa.Row[Any]) -> bool:
     """Whether a row that was read whole is what was written."""
-    return bool(_seal(_values(row)) == row.seal)
+    return bool(seal_of(_values(row)) == row.seal)
 
 
 def checked(row: sa.Row[Any], table: sa.Table) -> sa.Row[Any]:
@@ -55,10 +64,10 @@ def checked(row: sa.Row[Any], table: sa.Table) -> sa.Row[Any]:
     Raises:
         CorruptionError: it is not.
     """
-    found = _seal(_values(row))
+    found = seal_of(_values(row))
     if found != row.seal:
         raise CorruptionError(
-            f"row {row.number} of the database's table {table.name}",
+            f"row {row[0]} of the database's table {table.name}",
             expected=f"sha256 {row.seal}",
             found=f"sha256 {found}",
         )
@@ -69,7 +78,8 @@ def _values(row: sa.Row[Any]) -> dict[str, Any]:
     return {name: value for name, value in row._mapping.items() if name != "seal"}
 
 
-def _seal(values: Mapping[str, Any]) -> str:
+def seal_of(values: Mapping[str, Any]) -> str:
+    """SHA-256 of a row's values."""
     # Damage may have put anything into a column: bytes, where a text stood, are told by their form.
     text = json.dumps(values, sort_keys=True, default=repr)
     return hashlib.sha256(text.encode()).hexdigest()

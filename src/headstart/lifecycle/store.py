@@ -64,7 +64,11 @@ class Store:
         return self._version(id) if id else None
 
     def champion_id(self) -> str | None:
-        """Id of the version in service; read without touching its files."""
+        """Id of the version in service; read without touching its files.
+
+        Raises:
+            CorruptionError: the alias is not what was written.
+        """
         return lineage.champion_id(self._db)
 
     def version_ids(self) -> list[str]:
@@ -156,9 +160,9 @@ class Store:
             CorruptionError: the version to go back to is damaged.
             StoreError: another process changed the champion meanwhile.
         """
-        champion = self.champion_id()
+        champion = lineage.alias(self._db)
         target = to if to is not None else self._before(champion)
-        if champion is None or target is None:
+        if target is None or (champion is None and not lineage.champions(self.log())):
             raise InputError(
                 "there is no earlier champion to go back to",
                 where=f"store {self.root}",

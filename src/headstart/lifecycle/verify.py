@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from headstart.errors import CorruptionError, HeadstartError, StoreError
 from headstart.lifecycle import database as db
+from headstart.lifecycle import lineage
 from headstart.lifecycle.artifact import MANIFEST, digest_of, open_directory
 from headstart.lifecycle.data.read import read
 from headstart.lifecycle.lineage import replay
@@ -165,11 +166,12 @@ def _reference(where: str, manifest: Mapping[str, Any], digest: str) -> Iterator
 
 
 def _champion(store: Store) -> Iterator[Problem]:
-    alias, logged = store.champion_id(), replay(store)
+    alias, logged = lineage.alias(store._db), replay(store)
     if alias != logged:
         yield Problem("the champion is not the one the log leads to", "champion", str(logged), str(alias))
     if alias is not None and alias not in store.version_ids():
-        yield Problem("the champion is no version of this store", "champion", "a version", alias)
+        yield Problem("the champion is no version of this store", "champion", "a version", str(alias))
+    store.champion_id()  # its seal
 
 
 def _strangers(parent: Path, known: set[str]) -> Iterator[Problem]:

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from headstart.errors import InputError, StoreError
-from headstart.lifecycle import arrivals, database
+from headstart.lifecycle import arrivals, database, seals
 from headstart.lifecycle.database import Database
 from headstart.lifecycle.places import Places
 from headstart.lifecycle.store import Store
@@ -98,7 +98,8 @@ def test_closing_leaves_nothing_open(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_readers_do_not_wait_for_a_writer(tmp_path: Path) -> None:
     store = Store(tmp_path / "s")
     with store._db.write() as writer:
-        writer.execute(database.aliases.insert().values(name="champion", version="x"))
+        values = seals.sealed({"name": "champion", "version": "x"})
+        writer.execute(database.aliases.insert().values(**values))
         assert store.champion_id() is None
     assert store.champion_id() == "x"
 
@@ -109,7 +110,7 @@ def test_a_view_does_not_change_while_it_is_read(tmp_path: Path) -> None:
     with store._db.read() as reader:
         assert reader.execute(count).scalar() == 0
         with store._db.write() as writer:
-            writer.execute(database.aliases.insert().values(name="champion", version="x"))
+            writer.execute(database.aliases.insert().values(name="champion", version="x", seal=""))
         assert reader.execute(count).scalar() == 0
     with store._db.read() as reader:
         assert reader.execute(count).scalar() == 1

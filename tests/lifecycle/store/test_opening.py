@@ -133,7 +133,7 @@ def test_a_transaction_that_fails_changes_nothing(tmp_path: Path) -> None:
 
     def fail() -> None:
         with store._db.write() as connection:
-            connection.execute(database.aliases.insert().values(name="champion", version="x"))
+            connection.execute(database.aliases.insert().values(name="champion", version="x", seal=""))
             raise RuntimeError("stop")
 
     with pytest.raises(RuntimeError):

@@ -22,7 +22,7 @@ TABLES: dict[str, dict[str, tuple[str, int, int]]] = {
         "created": ("FLOAT", 1, 0),
         "seal": ("TEXT", 1, 0),
     },
-    "aliases": {"name": ("TEXT", 1, 1), "version": ("TEXT", 1, 0)},
+    "aliases": {"name": ("TEXT", 1, 1), "version": ("TEXT", 1, 0), "seal": ("TEXT", 1, 0)},
     "events": {
         "number": ("INTEGER", 1, 1),
         "kind": ("TEXT", 1, 0),
@@ -46,6 +46,7 @@ TABLES: dict[str, dict[str, tuple[str, int, int]]] = {
         "number": ("INTEGER", 1, 1),
         "kind": ("TEXT", 1, 0),
         "key": ("TEXT", 1, 0),
+        "mark": ("TEXT", 1, 0),
         "payload": ("JSON", 1, 0),
         "created": ("FLOAT", 1, 0),
         "seal": ("TEXT", 1, 0),

@@ -186,11 +186,26 @@ def test_rollback_works_when_the_champion_or_the_log_is_damaged(store: Store) ->
     with pytest.raises(CorruptionError) as caught:
         store.rollback()  # the log leads to the version whose file is empty
     assert caught.value.last_good == first.id
+    with pytest.raises(CorruptionError, match="table aliases"):
+        store.champion_id()
+    assert store.rollback(to=first.id).id == store.champion_id() == first.id
+    sql(store, sa.delete(db.aliases))
+    with pytest.raises(CorruptionError, match="found none"):
+        store.champion()
     assert store.rollback(to=first.id).id == store.champion_id() == first.id
     sql(store, sa.update(db.events).values(reason="luck"))
     with pytest.raises(CorruptionError, match="table events"):
         store.log()
     assert store.champion_id() == first.id and store.champion() is not None
+
+
+@pytest.mark.parametrize("change", [{"kind": "sean"}, {"key": "y"}, {"mark": "0" * 64}])
+def test_evidence_that_was_moved_is_missed(store: Store, change: dict[str, str]) -> None:
+    store.record("other", "x", {})
+    sql(store, sa.update(db.records).where(db.records.c.number == 1).values(**change))
+    for kind in ("seen", "other"):
+        with pytest.raises(CorruptionError, match="row 1 of the database's table records"):
+            store.records(kind)
 
 
 def test_nothing_is_removed_on_the_word_of_a_damaged_row(store: Store) -> None:
