@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 import multiprocessing
 import shutil
 from collections import Counter
@@ -55,10 +56,9 @@ def run(setting: Setting) -> list[Outcome]:
     kept = ROOT / "results" / ".mutation" if setting.full else setting.folder / "kept"
     files, tests = (CORE, TESTS) if setting.full else (QUICK, tuple(t for t in TESTS if "notes" in t))
     every = [m for file in files for m in mutants((root / "src" / file).read_text(encoding="utf-8"), file)]
-    if setting.full:
-        every = every[setting.seed % SHARE :: SHARE]
-    tried = try_all(Project(root, "src"), every, files, tests, kept, setting)
-    return [outcome(every, tried)]
+    chosen = every[setting.seed % SHARE :: SHARE] if setting.full else every
+    tried = try_all(Project(root, "src"), chosen, files, tests, kept, setting)
+    return [outcome(chosen, tried, len(every))]
 
 
 def try_all(
@@ -99,15 +99,21 @@ def try_all(
     return results
 
 
-def outcome(chosen: Sequence[Mutant], tried: Mapping[str, Mapping[str, Any]]) -> Outcome:
-    """The score, by file, and every survivor with the reason why it is no hole, where one is known."""
+def outcome(chosen: Sequence[Mutant], tried: Mapping[str, Mapping[str, Any]], existing: int) -> Outcome:
+    """The score, by file, and every survivor with the reason why it is no hole, where one is known.
+
+    Args:
+        chosen: the mutants that were tried.
+        tried: their results.
+        existing: how many mutants there are.
+    """
     survivors = [m for m in chosen if tried[m.id]["result"] in ("survived", "not run")]
     killed, cases = len(chosen) - len(survivors), len(chosen)
     files = {}
     for name in dict.fromkeys(m.file for m in chosen):
         here = [m for m in chosen if m.file == name]
         files[Path(name).stem] = f"{sum(m not in survivors for m in here)} of {len(here)}"
-    counts = {
+    counts: dict[str, Any] = {
         "score": round(killed / cases, 4),
         "results": dict(sorted(Counter(tried[m.id]["result"] for m in chosen).items())),
         "survivors explained": sum(m.id in EXPLAINED for m in survivors),
@@ -116,6 +122,9 @@ def outcome(chosen: Sequence[Mutant], tried: Mapping[str, Mapping[str, Any]]) ->
     notes = [
         f"{Path(m.file).name}:{m.line} {m.name} - {EXPLAINED.get(m.id, 'not explained')}" for m in survivors
     ]
+    if cases < existing:
+        counts["95 % interval of the score"] = [round(bound, 4) for bound in interval(killed, cases)]
+        notes.insert(0, f"a sample: {cases} of {existing} mutants")
     return Outcome(
         figure="R14",
         promise="the tests notice a small fault anywhere in store, artifacts, gate and resume",
@@ -127,6 +136,15 @@ def outcome(chosen: Sequence[Mutant], tried: Mapping[str, Mapping[str, Any]]) ->
         notes=tuple(notes),
         examples=tuple(m.id for m in survivors if m.id not in EXPLAINED)[:5],
     )
+
+
+def interval(hits: int, cases: int) -> tuple[float, float]:
+    """Wilson's interval of a share, at 95 %."""
+    z = 1.959964
+    share, spread = hits / cases, z * z / cases
+    middle = (share + spread / 2) / (1 + spread)
+    half = z / (1 + spread) * math.sqrt(share * (1 - share) / cases + spread / (4 * cases))
+    return middle - half, middle + half
 
 
 def _watched(

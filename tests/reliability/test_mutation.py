@@ -9,7 +9,7 @@ import pytest
 from benchmarks.reliability._campaign import Setting
 from benchmarks.reliability._mutants import mutants
 from benchmarks.reliability._trials import Project
-from benchmarks.reliability.mutation import outcome, try_all
+from benchmarks.reliability.mutation import interval, outcome, try_all
 
 TINY = '''\
 def larger(a, b):
@@ -102,11 +102,18 @@ def test_a_fault_is_noticed_and_an_equal_program_is_not(tmp_path: Path) -> None:
         "untested: 1 -> 2": "not run",
     }
     assert (root / "src/tiny.py").read_text(encoding="utf-8") == TINY
-    found = outcome(every, tried)
+    found = outcome(every, tried, 7)
     assert (found.cases, found.violations, found.met) == (7, 3, False)
     assert found.notes[0] == "tiny.py:3 larger: a >= b -> (a > b) - not explained"
+    sample = outcome(every, tried, 20)
+    assert sample.notes == ("a sample: 7 of 20 mutants", *found.notes)
+    assert sample.counts["95 % interval of the score"] == [round(bound, 4) for bound in interval(4, 7)]
     # What is known is not tried again; tests that changed are.
     trials = tmp_path / "kept" / "trials.jsonl"
     assert try_all(*arguments) == tried and len(trials.read_text(encoding="utf-8").splitlines()) == 5
     (root / "tests/test_tiny.py").write_text("def test_larger():\n    import tiny\n    tiny.larger(1, 2)\n")
     assert {entry["result"] for entry in try_all(*arguments).values()} == {"survived", "not run"}
+
+
+def test_the_interval_is_wilsons() -> None:
+    assert interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
