@@ -86,7 +86,7 @@ def _made(name: str, folder: Path) -> Make:
 
 def _load() -> None:
     """What the children would otherwise import one after the other; one thread, which survives a fork."""
-    for name in ("headstart.api", "headstart.report", "headstart.recipes._runner", "plotly.graph_objects"):
+    for name in ("headstart.api", "headstart.report", "headstart.recipes._runner"):
         importlib.import_module(name)
     os.environ["HF_HUB_OFFLINE"] = "1"  # no name of a tokenizer leads to the network
     torch.set_num_threads(1)

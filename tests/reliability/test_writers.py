@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from benchmarks.reliability import writers
 from benchmarks.reliability._campaign import Setting, Tally
 from headstart.lifecycle import database as db
+from headstart.lifecycle import seals
 from headstart.lifecycle.store import Store
 from tests.lifecycle.store.store_drafts import commit
 
@@ -62,7 +63,8 @@ def test_what_is_lost_or_out_of_order_is_found(tmp_path: Path) -> None:
         "sums",
     ]
     with store._db.write() as connection:
-        connection.execute(sa.update(db.aliases).values(version=first.id))
+        values = seals.sealed({"name": "champion", "version": first.id})
+        connection.execute(sa.update(db.aliases).values(**values))
     assert "champion" in str(writers._disorder(store.log(), store.champion_id(), second.id))
     log = [replace(event, previous=None) for event in store.log()]
     assert "saw None" in str(writers._disorder(log, second.id, second.id))
