@@ -9,6 +9,7 @@ Flushing files is switched off: it matters to a power cut (see ``power``), not t
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -17,7 +18,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from headstart.lifecycle.signals import StopFlag
 from headstart.lifecycle.store import ArrivalDraft, Store, VersionDraft
 from headstart.lifecycle.verify import verify
 
-__all__ = ["POINTS_OF", "look", "prepare", "work"]
+__all__ = ["POINTS_OF", "look", "prepare", "weights_digest", "work"]
 
 SETTINGS = hs.TrainSettings(epochs=40, lr=0.01, batch_size=64, checkpoint_every=5)
 STARTS = ("spectral-temper", "shrink-perturb", "warm", "scratch")
@@ -74,14 +75,14 @@ def look(folder: Path) -> dict[str, Any]:
     return {
         "problems": [problem.to_dict() for problem in verify(store)],
         "versions": [
-            (v.id, v.parents, {p: _digest(v.weights(p)) for p in v.parts}, v.document("plan"))
+            (v.id, v.parents, {p: weights_digest(v.weights(p)) for p in v.parts}, v.document("plan"))
             for v in store.versions()
         ],
         "log": [(e.kind, e.version, e.previous) for e in store.log()],
         "champion": store.champion_id(),
         "arrivals": [(a.digest, a.count, a.kept, a.rows().digest() if a.kept else None) for a in arrivals],
         "remembered": remembered,
-        "checkpoint": None if found is None else (_digest(found[0]), found[1]),
+        "checkpoint": None if found is None else (weights_digest(found[0]), found[1]),
         "records": {kind: _timeless(store.records(kind)) for kind in ("done", "memory", "seen")},
         "left": sorted(str(p.relative_to(folder)) for p in folder.glob("*/.tmp-*")),
         "runs": [name for name in runs if name != "r"],
@@ -133,9 +134,8 @@ def _commit(store: Store, seed: int, value: float, *parents: str) -> str:
     ).id
 
 
-def _digest(weights: dict[str, torch.Tensor]) -> str:
-    import hashlib
-
+def weights_digest(weights: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 of names, kinds, shapes and values."""
     total = hashlib.sha256()
     for name, value in sorted(weights.items()):
         total.update(f"{name} {value.dtype} {list(value.shape)}".encode())

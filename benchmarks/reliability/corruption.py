@@ -23,6 +23,7 @@ from typing import Any
 
 from benchmarks.reliability import _victims
 from benchmarks.reliability._campaign import Outcome, Setting, Tally, paced
+from benchmarks.reliability._victims import weights_digest
 from headstart.errors import CorruptionError, HeadstartError
 from headstart.lifecycle.artifact import MANIFEST, identity, manifest_for
 from headstart.lifecycle.store import Store
@@ -158,7 +159,12 @@ def read_all(root: Path) -> dict[str, Any]:
     try:
         return {
             "versions": [
-                (v.id, v.parents, {p: _victims._digest(v.weights(p)) for p in v.parts}, _documents(v))
+                (
+                    v.id,
+                    v.parents,
+                    {p: weights_digest(v.weights(p)) for p in v.parts},
+                    _documents(v),
+                )
                 for v in store.versions()
             ],
             "log": [event.to_dict() for event in store.log()],

@@ -22,6 +22,7 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
+from benchmarks.reliability import _victims
 from benchmarks.reliability._campaign import Outcome, Setting, Tally, paced
 from headstart.lifecycle.engine import Engine
 from headstart.lifecycle.entrant import Arena, Entrant
@@ -32,6 +33,7 @@ from headstart.lifecycle.tasks.base import Examples
 from headstart.lifecycle.train import Run
 from headstart.papers import Located, discover
 from headstart.protocols import Parent
+from headstart.recipes._stream import Labels
 
 FIGURES = ("R2", "R12")
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,18 +51,6 @@ SETTINGS = {
     "accumulate, average": {"accumulate": 2, "ema": 0.9, "schedule": "linear"},
     "patience, bfloat16": {"patience": 4, "autocast": "bfloat16", "schedule": "step"},
 }
-
-
-class Labels:
-    """The loss and the scores of a classifier."""
-
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Mean cross-entropy."""
-        return nn.functional.cross_entropy(outputs, targets)
-
-    def scores(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Right or wrong, for each example."""
-        return (outputs.argmax(1) == targets).float()
 
 
 class Net(nn.Module):
@@ -196,12 +186,9 @@ def _digest(entrant: Entrant) -> str:
 def digest_of(run: Run) -> str:
     """SHA-256 of everything a run holds: weights, optimizer, averages, streams, curves; not the clock."""
     tensors, document = run.state()
-    total = hashlib.sha256()
-    for name in sorted(tensors):
-        total.update(name.encode() + tensors[name].contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     document["at"] = {k: v for k, v in document["at"].items() if k != "seconds"}
-    total.update(json.dumps(document, sort_keys=True).encode())
-    return total.hexdigest()
+    text = _victims.weights_digest(tensors) + json.dumps(document, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 # ---------------------------------------------------------------------------------------- determinism
@@ -216,7 +203,6 @@ print(one_update(sys.argv[2]))
 
 def one_update(folder: str) -> str:
     """Ids of the versions that two updates commit, which are digests of all that is in them."""
-    from benchmarks.reliability import _victims
     from headstart.lifecycle.store import Store
 
     _victims.prepare("update", Path(folder), 0)

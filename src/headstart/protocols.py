@@ -23,7 +23,6 @@ __all__ = [
     "Evidence",
     "Finding",
     "Parent",
-    "Phase",
     "Probe",
     "Schedule",
     "Selection",
@@ -69,24 +68,6 @@ class Start(Protocol):
     def __call__(
         self, model: nn.Module, parent: Parent | None, *, generator: torch.Generator
     ) -> nn.Module: ...
-
-
-@dataclass(frozen=True)
-class Phase:
-    """A stretch of the learning-rate schedule.
-
-    Attributes:
-        name: ``warmup``, ``constant``, ``decay`` ...
-        steps: its length, or None for "until the run ends".
-        start, end: learning rate at its two ends.
-        shape: constant, linear, cosine, step, inverse, 1-sqrt, exponential or rsqrt.
-    """
-
-    name: str
-    steps: int | None
-    start: float
-    end: float
-    shape: str
 
 
 class Schedule(Protocol):

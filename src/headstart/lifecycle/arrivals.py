@@ -135,8 +135,8 @@ def listed(database: Database, places: Places, last_good: Callable[[], str | Non
         CorruptionError: a row is gone, or is not what was written.
     """
     with database.read() as connection:
-        refuse_gaps(connection, db.arrivals)
         rows = connection.execute(sa.select(db.arrivals).order_by(db.arrivals.c.number)).all()
+    refuse_gaps(db.arrivals, [row.number for row in rows])
     return [
         Arrival(
             index=index,

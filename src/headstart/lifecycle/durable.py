@@ -14,6 +14,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from headstart.errors import StoreError
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "make_folder",
     "sweep",
     "temporary_name",
+    "tensors_file",
     "write_file",
 ]
 
@@ -59,6 +62,24 @@ def write_file(path: Path, data: bytes) -> None:
             temporary.unlink(missing_ok=True)
             raise
         flush_folder(path.parent)
+
+
+@contextlib.contextmanager
+def tensors_file(path: Path) -> Iterator[None]:
+    """Inside, safetensors writes a new file: a full disk is a clear error, and whoever may read other new
+    files there may read this one (safetensors lets in its owner only)."""
+    path.touch()
+    mode = path.stat().st_mode
+    try:
+        yield
+    except SafetensorError as error:
+        raise StoreError(
+            "the tensors cannot be written",
+            where=str(path),
+            got=str(error),
+            fix="check the space that is left and the folder; nothing that was committed is lost",
+        ) from error
+    path.chmod(mode)
 
 
 def make_folder(folder: Path) -> list[Path]:

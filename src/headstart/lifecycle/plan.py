@@ -12,9 +12,9 @@ from typing import Any, cast
 from headstart.errors import HeadstartError, InputError
 from headstart.lifecycle.settings import TrainSettings
 from headstart.papers import find
-from headstart.protocols import Phase, Start
+from headstart.protocols import Start
 
-__all__ = ["StartPlan", "StartSpec", "make_start", "parse_starts", "plan_for"]
+__all__ = ["Phase", "StartPlan", "StartSpec", "make_start", "parse_starts", "plan_for"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,24 @@ class StartSpec:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         return {"slug": self.slug, "settings": dict(self.settings)}
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of the learning-rate schedule.
+
+    Attributes:
+        name: ``warmup``, ``constant``, ``decay`` ...
+        steps: its length, or None for "until the run ends".
+        start, end: learning rate at its two ends.
+        shape: linear, cosine, step or constant.
+    """
+
+    name: str
+    steps: int | None
+    start: float
+    end: float
+    shape: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -39,13 +39,16 @@ def change(connection: Connection, table: sa.Table, row: sa.Row[Any], **values: 
     connection.execute(table.update().where(where).values(**whole, seal=seal_of(whole)))
 
 
-def refuse_gaps(connection: Connection, table: sa.Table) -> None:
-    """Raises CorruptionError if a row is gone; the last one is missed by nobody."""
-    count, last = connection.execute(sa.select(sa.func.count(), sa.func.max(table.c.number))).one()
-    if count != (last or 0):
-        raise CorruptionError(
-            f"the database's table {table.name}", expected=f"rows 1 to {last}", found=f"{count} rows"
-        )
+def refuse_gaps(table: sa.Table, numbers: Sequence[int]) -> None:
+    """Refuses rows, read in their order, of which one is gone; the last one is missed by nobody.
+
+    Raises:
+        CorruptionError: the numbers do not run from 1 without a gap.
+    """
+    for wanted, number in enumerate(numbers, start=1):
+        if number != wanted:
+            place = f"the database's table {table.name}"
+            raise CorruptionError(place, expected=f"row {wanted}", found=f"{len(numbers)} other rows")
 
 
 def sealed(values: Mapping[str, Any]) -> dict[str, Any]:

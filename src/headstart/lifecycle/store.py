@@ -75,15 +75,15 @@ class Store:
         """Ids of all versions, oldest first; read without touching their files.
 
         Raises:
-            CorruptionError: a row holds no id.
+            CorruptionError: a row is gone, or holds no id.
         """
-        ids = self._ids()
-        damaged = next((id for id in ids if not isinstance(id, str)), None)
+        rows = self._rows()
+        refuse_gaps(db.versions, [row.number for row in rows])
+        damaged = next((row for row in rows if not isinstance(row.id, str)), None)
         if damaged is not None:
-            raise CorruptionError(
-                "the database's table versions", expected="ids that are text", found=repr(damaged)
-            )
-        return ids
+            place = f"row {damaged.number} of the database's table versions"
+            raise CorruptionError(place, expected="an id", found=repr(damaged.id))
+        return [row.id for row in rows]
 
     def versions(self) -> list[Version]:
         """All versions, oldest first.
@@ -91,8 +91,6 @@ class Store:
         Raises:
             CorruptionError: a row or the manifest of one is damaged, or a row is gone.
         """
-        with self._db.read() as connection:
-            refuse_gaps(connection, db.versions)
         return [self._version(id) for id in self.version_ids()]
 
     def version(self, id_or_prefix: str) -> Version:
@@ -278,13 +276,15 @@ class Store:
         """Closes the database."""
         self._db.close()
 
-    def _ids(self) -> list[str]:
+    def _rows(self) -> list[Any]:
+        """Number and id of every version, oldest first, unchecked."""
         with self._db.read() as connection:
-            query = sa.select(db.versions.c.id).order_by(db.versions.c.number)
-            return list(connection.execute(query).scalars())
+            query = sa.select(db.versions.c.number, db.versions.c.id).order_by(db.versions.c.number)
+            return list(connection.execute(query).all())
 
     def _known(self, id_or_prefix: str) -> str:
-        ids = [id for id in self._ids() if isinstance(id, str)]  # a damaged row must not hide the sound ones
+        # A damaged row must not hide the sound ones.
+        ids = [row.id for row in self._rows() if isinstance(row.id, str)]
         found = [id for id in ids if id == id_or_prefix] or [
             id for id in ids if id_or_prefix and id.startswith(id_or_prefix)
         ]

@@ -12,7 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from headstart.errors import CorruptionError, InputError, StoreError
+from headstart.errors import CorruptionError, InputError
+from headstart.lifecycle.durable import tensors_file
 from headstart.lifecycle.untrusted import check_header, metadata, read_header
 
 __all__ = ["load_tensors", "plain_names", "plain_weights", "save_tensors"]
@@ -74,16 +75,8 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
         seen[key] = name
         unique[name] = tensor.detach().cpu().contiguous().clone()
     try:
-        mode = _mode(path)
-        save_file(unique, str(path), metadata={_ALIASES: json.dumps(aliases)})
-        path.chmod(mode)
-    except SafetensorError as error:
-        raise StoreError(
-            "the tensors cannot be written",
-            where=str(path),
-            got=str(error),
-            fix="check the space that is left and the folder; nothing that was committed is lost",
-        ) from error
+        with tensors_file(path):
+            save_file(unique, str(path), metadata={_ALIASES: json.dumps(aliases)})
     except (ValueError, TypeError, KeyError, RuntimeError) as error:
         raise InputError(
             "safetensors does not take these tensors",
@@ -92,12 +85,6 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
             fix="use plain floating, integer or bool tensors, and names that are Unicode text",
         ) from error
     check_header(path)
-
-
-def _mode(path: Path) -> int:
-    """The rights a new file here has; safetensors makes files that only their owner may read."""
-    path.touch()
-    return path.stat().st_mode
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ from headstart.lifecycle import lineage
 from headstart.lifecycle.artifact import MANIFEST, digest_of, open_directory
 from headstart.lifecycle.data.read import read
 from headstart.lifecycle.lineage import replay
-from headstart.lifecycle.seals import checked, unharmed
+from headstart.lifecycle.seals import checked, refuse_gaps, unharmed
 
 if TYPE_CHECKING:
     from headstart.lifecycle.store import Store
@@ -99,10 +99,10 @@ def _rows(store: Store) -> Iterator[Problem]:
     for table in (db.versions, db.arrivals, db.events, db.records):
         with store._db.read() as connection:
             rows = connection.execute(sa.select(table).order_by(table.c.number)).all()
-        missing = sorted(set(range(1, len(rows) + 1)) - {row.number for row in rows})
-        if missing:
-            where = f"the database's table {table.name}"
-            yield Problem("a row is missing", where, f"row {missing[0]}", f"{len(rows)} other rows")
+        try:
+            refuse_gaps(table, [row.number for row in rows])
+        except CorruptionError as error:
+            yield Problem("a row is missing", error.file, error.expected, error.found)
         for row in rows:
             try:
                 checked(row, table)

@@ -113,10 +113,10 @@ def test_what_is_forgotten_is_gone_even_if_the_database_is_full_by_then(
 
 
 def test_a_copy_that_finds_no_space_is_a_clear_error(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise SafetensorError("No space left on device")
 
-    monkeypatch.setattr(arrivals, "save_rows", full)
+    monkeypatch.setattr("safetensors.numpy.save_file", full)
     with pytest.raises(StoreError, match=r"cannot be written .* No space left .* fix: check the space"):
         store.add_arrival(arrival(table()))
     assert list(store.places.arrivals.iterdir()) == [] and store.arrivals() == []
@@ -134,3 +134,8 @@ def test_a_damaged_copy_is_an_error_when_read_and_hides_no_other(store: Store) -
     with pytest.raises(CorruptionError):
         made.sides()
     assert store.arrivals()[1].rows().digest() == other.digest
+
+
+def test_copies_are_for_whoever_may_read_other_files_there(store: Store) -> None:
+    folder = store.add_arrival(arrival(table())).opened().path
+    assert len({path.stat().st_mode for path in folder.iterdir()}) == 1

@@ -237,7 +237,8 @@ def test_a_value_of_another_kind_is_damage_too(store: Store, value: object) -> N
     assert told(store)[0][1] == "row 1 of the database's table events"
 
 
-def test_a_damaged_page_of_an_index_is_found(store: Store) -> None:
+def page_of_the_index(store: Store) -> tuple[Path, int]:
+    """The database, closed, and the number of the page that holds the index of its records."""
     path = store.root / "store.db"
     store.close()
     connection = sqlite3.connect(path)
@@ -245,6 +246,23 @@ def test_a_damaged_page_of_an_index_is_found(store: Store) -> None:
     query = "SELECT rootpage FROM sqlite_master WHERE name = 'sqlite_autoindex_records_1'"
     page = connection.execute(query).fetchone()[0]
     connection.close()
+    return path, page
+
+
+def test_evidence_is_found_though_the_index_is_damaged(store: Store) -> None:
+    store.record("trial", "x", {"a": 1})
+    path, page = page_of_the_index(store)
+    raw = bytearray(path.read_bytes())
+    place = raw.index(b"trial", 4096 * (page - 1), 4096 * page)
+    raw[place : place + 5] = b"trias"  # by the index there is no such kind
+    path.write_bytes(raw)
+    again = Store(store.root)
+    assert again.records("trial") == [("x", {"a": 1})]
+    assert again._db.damage()
+
+
+def test_a_damaged_page_of_an_index_is_found(store: Store) -> None:
+    path, page = page_of_the_index(store)
     raw = bytearray(path.read_bytes())
     raw[4096 * page - 3] ^= 1  # the last bytes of a page are those of its first entry
     path.write_bytes(raw)
@@ -293,11 +311,8 @@ def test_a_row_that_names_other_parents_than_the_manifest_is_damage(store: Store
 def test_a_list_that_cannot_be_read_is_a_problem_of_its_own(store: Store) -> None:
     store.note("hold", store.version_ids()[1], reason="")
     sql(store, "DELETE FROM events WHERE number = 1")
-    where = "the database's table events"
-    assert [problem[1:] for problem in told(store)] == [
-        (where, "row 1", "1 other rows"),
-        (where, "rows 1 to 2", "1 rows"),
-    ]
+    place = ("the database's table events", "row 1", "1 other rows")
+    assert told(store) == [("a row is missing", *place), ("stored content does not match its digest", *place)]
 
 
 @pytest.mark.parametrize("tensors", [{"sides": 5}, {"sides": 6, "more": 6}, {"other": 6}])

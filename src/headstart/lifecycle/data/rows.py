@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from headstart.errors import InputError, StoreError
+from headstart.lifecycle.durable import tensors_file
 from headstart.lifecycle.untrusted import check_header, metadata, read_header
 
 __all__ = ["Rows", "concat", "load_rows", "save_rows"]
@@ -143,7 +144,8 @@ def save_rows(rows: Rows, path: Path) -> None:
         if len(packed) > 1:
             tensors[f"{number}{_OFFSETS}"] = packed[1]
     kinds = [[name, _kind(value)] for name, value in rows.columns.items()]
-    save_file(tensors, str(path), metadata={_ROWS: json.dumps(kinds)})
+    with tensors_file(path):
+        save_file(tensors, str(path), metadata={_ROWS: json.dumps(kinds)})
     check_header(path)
 
 
